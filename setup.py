@@ -1,0 +1,51 @@
+"""Build the one compiled module; everything else is said in pyproject.toml.
+
+Three switches, read from the environment, and no more:
+    ENGINE_DEBUG=1     bounds checks and no optimisation, in a build folder of its own
+    ENGINE_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer
+    ENGINE_NATIVE=1    tune for the machine that builds (never for a wheel)
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = bool(os.environ.get("ENGINE_DEBUG"))
+SANITIZE = bool(os.environ.get("ENGINE_SANITIZE"))
+NATIVE = bool(os.environ.get("ENGINE_NATIVE"))
+
+# No -ffast-math and no contraction: every CPU and every clone must give the same samples.
+compile_args = ["-O0", "-g"] if DEBUG else ["-O3"]
+compile_args += ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unused-function"]
+link_args: list[str] = []
+if SANITIZE:
+    compile_args += ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    link_args += ["-fsanitize=address,undefined"]
+if NATIVE:
+    compile_args += ["-march=native"]
+
+extension = Extension(
+    "engine._codec",
+    sources=["engine/_codec.pyx"],
+    depends=["engine/_codec.pyx", "engine/_codec.h"],
+    extra_compile_args=compile_args,
+    extra_link_args=link_args,
+)
+
+setup(
+    ext_modules=cythonize(
+        [extension],
+        build_dir=str(Path("build") / ("cython-debug" if DEBUG else "cython")),
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": DEBUG,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": DEBUG,
+            "auto_pickle": False,
+            "embedsignature": False,
+        },
+    )
+)
