@@ -1,0 +1,32 @@
+"""Names of providers and where they live. Imported on first use, so that an unused provider costs nothing.
+
+A line here is all it takes: the contract test runs on it, the configuration accepts it, telemetry names it.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from engine.core.events import Stage
+from engine.errors import ConfigError
+
+PROVIDERS: dict[Stage, dict[str, str]] = {
+    Stage.ASR: {},
+    Stage.LLM: {},
+    Stage.TTS: {},
+}
+"""Stage -> name in the configuration -> "module:Class"."""
+
+
+def provider_class(stage: Stage, name: str) -> Any:
+    """The adapter class of that name. Raises ConfigError, with what is allowed, or with the extra that is missing."""
+    try:
+        module, _, attribute = PROVIDERS[stage][name].partition(":")
+    except KeyError:
+        allowed = ", ".join(sorted(PROVIDERS[stage])) or "none"
+        raise ConfigError(f"unknown {stage.value} provider {name!r}; known: {allowed}") from None
+    try:
+        return getattr(import_module(module), attribute)
+    except ImportError as error:
+        raise ConfigError(
+            f"{stage.value} provider {name!r} needs a package that is not installed: {error.name}"
+        ) from error

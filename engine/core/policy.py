@@ -1,0 +1,208 @@
+"""Every number of conversation, in one place, with its unit, its reason and its precedents; and what a session is given to work with.
+
+A `Policy` decides how patient the agent is; a `Setup` is the rest of what the rules need to know when a call begins. Both arrive
+in `SessionStarted`, so a journal carries them and a replay needs no configuration.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from engine.core.units import MS, SECOND
+
+BACKCHANNELS = (
+    "uh huh", "uhhuh", "mm hmm", "mhm", "mhmm", "mm", "hmm", "hm", "mmm", "uh", "um", "ah", "oh", "okay", "ok", "yeah", "yep",
+    "right", "sure", "i see", "got it", "alright", "all right", "great", "good", "cool", "wow", "really", "of course", "go on",
+)  # fmt: skip
+"""What people say to show that they listen. Precedents: the Switchboard corpus's most frequent acknowledgements (uh-huh, yeah,
+right, okay, oh, hmm) and LiveKit's and Vapi's published lists (2026)."""
+
+STOP_WORDS = (
+    "stop",
+    "wait",
+    "hold on",
+    "hang on",
+    "no",
+    "cancel",
+    "excuse me",
+    "one second",
+    "shut up",
+    "be quiet",
+    "pause",
+    "enough",
+)
+"""What takes the floor at any length. Precedents: Vapi's interruption phrases (2026): stop, shut up, enough, wait, hold on, no."""
+
+
+class Policy(Struct, frozen=True, kw_only=True, gc=False):
+    """How the agent takes turns. Durations are nanoseconds; 0 switches a wait off only where it says so."""
+
+    # Hearing: from detector probabilities to the edges UserSpeechStarted and UserSpeechStopped (runtime/inbound).
+    voice_prob_start: float = 0.5
+    """Speech may begin at this probability. Precedent: silero's own default, 0.5."""
+    voice_prob_stop: float = 0.35
+    """Speech lasts while it stays above this. Precedent: silero's own hysteresis, start - 0.15."""
+    voice_onset_ns: int = 40 * MS
+    """Voiced sound shorter than this is a click. A guess: two frames."""
+    voice_hangover_ns: int = 160 * MS
+    """Quiet this long ends a stretch of speech. Stop consonants close the mouth for 50 to 120 ms."""
+
+    # Endpointing: the caller has finished. Waits run on the audio clock, from where speech ended.
+    endpoint_finished_ns: int = 350 * MS
+    """After words that sound finished. Precedents: LiveKit 300 ms with a detector, Vapi 100 to 400 ms after punctuation (2026)."""
+    endpoint_unsure_ns: int = 700 * MS
+    """After words that could go on. Precedents: pipecat 600 ms, LiveKit 500 ms, Twilio about 500 ms (2026)."""
+    endpoint_unfinished_ns: int = 1_800 * MS
+    """After words that plainly go on (a trailing "and", three digits of a number). Precedents: Vapi 1,500, LiveKit 2,500 to 3,000 ms."""
+    endpoint_cap_ns: int = 4 * SECOND
+    """No wait outlives this, on the wall clock, from the moment the caller went quiet. LiveKit's max_delay is 3 s plus its final."""
+    endpoint_unheard_ns: int = 1_200 * MS
+    """Speech that never became words is let go after this much quiet; recognisers answer within about 800 ms."""
+    endpoint_pause_factor: float = 1.5
+    """The medium wait follows the caller's own mid-turn pauses times this, between `finished` and `unfinished`. A guess."""
+    finalize_ns: int = 150 * MS
+    """Quiet after which the recogniser is asked to finish what it has, so that the final is there when the wait is over."""
+    final_wait_ns: int = 800 * MS
+    """How long a decided turn waits for its last final; then the partial stands. Deepgram's finals come within about 500 ms."""
+
+    # Speculation: think before the caller has certainly finished; nothing is heard of it until then.
+    speculate: bool = True
+    speculate_stable_ns: int = 120 * MS
+    """The words must have stood still this long, with the caller quiet."""
+
+    # Barge-in, in two stages. Stretches of speech are measured on the audio clock.
+    yield_ns: int = 120 * MS
+    """Voiced speech that pauses the agent. Below 100 ms lip smacks pause it; peers cut at 203 to 569 ms (measured)."""
+    interrupt_ns: int = 700 * MS
+    """Speech this long takes the floor without a word recognised. Backchannels last 200 to 600 ms."""
+    interrupt_words: int = 1
+    """Words that are no backchannel take the floor at this count."""
+    resume_ns: int = 350 * MS
+    """Quiet after which a yielded floor is taken back, from the very sample last heard. Recognisers' last partial comes within about 300 ms."""
+    contest_cap_ns: int = 6 * SECOND
+    """No yielded floor stays undecided longer than this, on the wall clock: the agent goes on."""
+
+    # The answer.
+    llm_first_ns: int = 5 * SECOND
+    """To the first token. Field medians are 0.4 to 0.9 s, p99 about 4 s."""
+    llm_stall_ns: int = 6 * SECOND
+    """Between tokens: providers stall without closing."""
+    llm_hedge_ns: int = 0
+    """Ask the next model too when the first has not answered in this; the first to speak wins. 0: never."""
+    tts_first_ns: int = 3 * SECOND
+    """To the first sound of a chunk. Field medians are 75 to 300 ms."""
+    tts_chunk_ns: int = 45 * SECOND
+    """To the last sound of a chunk: 400 characters are under 30 s of speech even when synthesised no faster than real time."""
+    playout_stall_ns: int = 4 * SECOND
+    """Queued sound that does not advance this long is taken as lost, so that no run waits for a mark that never comes."""
+    retries: int = 1
+    """Further tries of the same provider before the next one is asked."""
+    retry_ns: int = 200 * MS
+    """Before the first retry; doubled for each further one. The caller is waiting: peers' 1 to 2 s are heard as silence."""
+    retry_ns_max: int = 2 * SECOND
+    """A provider that asks for a longer wait is skipped."""
+    failures: int = 3
+    """Runs that failed one after the other before the agent says farewell and hangs up."""
+    tool_rounds: int = 8
+    """Rounds of tool calls in one answer: a model that only calls tools never speaks."""
+    chunk_first_chars: int = 24
+    """The first chunk may end at a comma from here on, so that sound starts early."""
+    chunk_soft_chars: int = 160
+    """Later chunks may end at a comma from here on."""
+    speech_chars_per_s: int = 15
+    """Speaking rate assumed where a synthesizer gives neither word times nor a duration yet. English reads at 13 to 17."""
+
+    # Tools.
+    tool_timeout_ns: int = 20 * SECOND
+    filler_ns: int = 1_500 * MS
+    """Silence during a tool call after which the filler is said. 0: never."""
+
+    # Silence and the end.
+    idle_ns: int = 12 * SECOND
+    """Both quiet this long: the agent asks whether the caller is there. 0: never."""
+    idle_prompts: int = 2
+    """How often; then it says goodbye and hangs up."""
+    call_ns_max: int = 3_600 * SECOND
+    """The longest call."""
+    dtmf_ns: int = 2 * SECOND
+    """Keys pressed with pauses shorter than this are one turn; "#" ends it at once."""
+
+    # What the agent says by itself.
+    filler: str = "One moment, please."
+    apology: str = "I'm sorry, I had a problem there. Could you say that again?"
+    farewell: str = "I'm sorry, I'm having technical trouble. Please call again later. Goodbye."
+    unheard: str = "Sorry, I didn't catch that."
+    idle_prompt: str = "Are you still there?"
+    goodbye: str = "I'll let you go now. Goodbye."
+
+    backchannels: tuple[str, ...] = BACKCHANNELS
+    stop_words: tuple[str, ...] = STOP_WORDS
+
+
+BALANCED = Policy()
+PATIENT = replace(
+    BALANCED,
+    endpoint_finished_ns=600 * MS,
+    endpoint_unsure_ns=1_100 * MS,
+    endpoint_unfinished_ns=2_600 * MS,
+    interrupt_ns=1_000 * MS,
+    idle_ns=20 * SECOND,
+)
+"""For callers who think, read out numbers or are unwell: it waits longer and yields less easily."""
+EAGER = replace(
+    BALANCED,
+    endpoint_finished_ns=200 * MS,
+    endpoint_unsure_ns=450 * MS,
+    endpoint_unfinished_ns=1_200 * MS,
+    interrupt_ns=500 * MS,
+    speculate_stable_ns=60 * MS,
+)
+"""For short commands on a good line: it answers at once and sometimes too early."""
+
+PRESETS = {"patient": PATIENT, "balanced": BALANCED, "eager": EAGER}
+
+
+class OnInterrupt(StrEnum):
+    """What becomes of a running tool when the caller takes the floor."""
+
+    CANCEL = "cancel"
+    """Stop it; the history says it was cancelled."""
+    DETACH = "detach"
+    """Let it go on; the result is told in whatever run is live then."""
+    FINISH = "finish"
+    """It must complete (money moves); the result is kept, and told like a detached one."""
+
+
+class ToolSpec(Struct, frozen=True, gc=False):
+    """A tool as the model sees it and as the rules treat it."""
+
+    name: str
+    description: str = ""
+    parameters: str = '{"type":"object","properties":{}}'
+    """JSON Schema of the arguments, as JSON text."""
+    on_interrupt: OnInterrupt = OnInterrupt.CANCEL
+    timeout_ns: int = 0
+    """0: the policy's."""
+    filler: str = ""
+    """What to say while it runs; the policy's where empty."""
+    ends_call: bool = False
+    """After its result has been spoken of, the call ends (a "goodbye" tool)."""
+
+
+class Setup(Struct, frozen=True, kw_only=True, gc=False):
+    """What the rules are told when a session begins."""
+
+    policy: Policy = Policy()
+    instructions: str = ""
+    greeting: str = ""
+    """Said first. Empty: the caller speaks first."""
+    greeting_interruptible: bool = True
+    tools: tuple[ToolSpec, ...] = ()
+    asr: tuple[str, ...] = ()
+    """Recognisers by name, in order of preference. Empty: the session is typed or keyed only."""
+    llm: tuple[str, ...] = ()
+    """Language models by name, in order of preference."""
+    tts: tuple[str, ...] = ()
+    """Synthesizers by name, in order of preference."""
+    transport: str = ""

@@ -1,0 +1,1 @@
+"""Recording, reading and repeating calls. No asyncio, no provider, no clock."""

@@ -1,0 +1,1 @@
+"""The only async code that decides when; never what."""

@@ -1,0 +1,1 @@
+"""Ways to carry a call. Each file translates one wire, and decides nothing."""
