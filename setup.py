@@ -29,7 +29,8 @@ if NATIVE:
 extension = Extension(
     "engine._codec",
     sources=["engine/_codec.pyx"],
-    depends=["engine/_codec.pyx", "engine/_codec.h"],
+    # Named, or they would be missing from the source distribution.
+    depends=["engine/_codec.pyx", *(f"engine/_{part}.h" for part in ("codec", "resample", "playout", "conceal"))],
     extra_compile_args=compile_args,
     extra_link_args=link_args,
 )
@@ -45,6 +46,7 @@ setup(
             "cdivision": True,
             "initializedcheck": DEBUG,
             "auto_pickle": False,
+            "autotestdict": False,
             "embedsignature": False,
         },
     )
