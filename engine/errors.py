@@ -3,6 +3,7 @@
     EngineError
     ├── ConfigError                     the operator's: named setting, given value, what is allowed
     ├── AdapterError                    the world's: a provider failed in one of six ways
+    ├── ToolError                       a tool's own words to the model: what did not work, and what to do
     ├── TransportClosed                 the caller is gone
     └── JournalError
         ├── JournalCorrupt              bytes that are no journal, with the offset
@@ -54,6 +55,10 @@ class AdapterError(EngineError):
         self.detail = detail
         self.retry_ns = retry_ns
         """How long the provider asked us to wait. 0 when it did not say."""
+
+
+class ToolError(EngineError):
+    """Raised by a tool. The text is given to the model as the failed result, so it may be said to the caller."""
 
 
 class TransportClosed(EngineError):

@@ -1,0 +1,154 @@
+"""What all adapters that speak HTTP share: one way to make a client, one way to name what went wrong.
+
+A provider's own error text may repeat the caller's words or part of a key, so only its machine-readable type and code are kept.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+
+import httpx
+import msgspec
+
+from engine.core.units import MS, SECOND
+from engine.errors import AdapterError, FailureKind
+
+CONNECT_S = 3.0
+"""To open a connection, with its TLS. Over an ocean it takes 0.3 to 0.6 s; the caller waits meanwhile."""
+READ_S = 30.0
+"""Between two pieces of an answer. A backstop: the policy's own deadlines are far shorter and cancel the request."""
+WRITE_S = 5.0
+POOL_S = 2.0
+"""For a free connection, when all are in use."""
+CONNECTIONS_MAX = 200
+"""Live requests to one provider in one process. The host's admission limit is reached first."""
+KEEPALIVE_S = 240.0
+"""An idle connection is kept this long. httpx's own 5 s would make every turn of a slow caller pay for a new TLS handshake."""
+
+ERROR_BODY_BYTES = 64 * 1024
+CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+NOT_COMING_BACK = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
+"""Codes under 429 that waiting does not cure. Source: OpenAI's and its compatibles' error tables (2026)."""
+
+
+def make_client(base_url: str, headers: Mapping[str, str] | None = None, *, http2: bool = False) -> httpx.AsyncClient:
+    """A pooled client. HTTP/1.1 unless asked: to cancel is then to close, which every server understands at once."""
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers=headers,
+        http2=http2,
+        timeout=httpx.Timeout(connect=CONNECT_S, read=READ_S, write=WRITE_S, pool=POOL_S),
+        limits=httpx.Limits(
+            max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX, keepalive_expiry=KEEPALIVE_S
+        ),
+        follow_redirects=False,
+    )
+
+
+@contextmanager
+def failures(provider: str) -> Iterator[None]:
+    """Turn what httpx raises inside the block into AdapterError."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise AdapterError(provider, FailureKind.TIMEOUT, type(error).__name__) from error
+    except (httpx.ConnectError, httpx.ProxyError) as error:
+        raise AdapterError(provider, FailureKind.UNAVAILABLE, type(error).__name__) from error
+    except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+        kind = FailureKind.PROTOCOL if speaks_nonsense(error) else FailureKind.CLOSED
+        raise AdapterError(provider, kind, type(error).__name__) from error
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        raise AdapterError(provider, FailureKind.PROTOCOL, type(error).__name__) from error
+
+
+def speaks_nonsense(error: httpx.TransportError) -> bool:
+    """Whether the server answered with no HTTP. The rest of RemoteProtocolError is a server that hung up."""
+    words = str(error).lower()
+    return isinstance(error, httpx.RemoteProtocolError) and not ("closed" in words or "disconnected" in words)
+
+
+async def check(provider: str, response: httpx.Response) -> None:
+    """Return if the answer is good (2xx); otherwise read its error, bounded, and raise it as AdapterError."""
+    if response.is_success:
+        return
+    body = bytearray()
+    with failures(provider):
+        async for piece in response.aiter_bytes():
+            body += piece
+            if len(body) > ERROR_BODY_BYTES:
+                break
+    code = error_code(bytes(body))
+    raise status_failure(provider, response.status_code, code, response.headers)
+
+
+def status_failure(provider: str, status: int, code: str, headers: Mapping[str, str]) -> AdapterError:
+    """An HTTP status that is no success, as the failure it means.
+
+    code: the provider's machine-readable name for it, may be empty.
+    """
+    detail = f"HTTP {status} {code}".rstrip()
+    return AdapterError(provider, status_kind(status, code), detail, retry_ns=retry_ns(headers))
+
+
+def status_kind(status: int, code: str = "") -> FailureKind:
+    """408 and 425 pass; 429 passes unless no money is left; 498 is Groq's full house; 529 is Anthropic's; 3xx is a wrong address."""
+    if code in NOT_COMING_BACK:
+        return FailureKind.REJECTED
+    if status in (429, 498):
+        return FailureKind.RATE_LIMITED
+    if status == 408:
+        return FailureKind.TIMEOUT
+    if status >= 500 or status == 425:
+        return FailureKind.UNAVAILABLE
+    if status >= 400:
+        return FailureKind.REJECTED
+    return FailureKind.PROTOCOL
+
+
+def error_code(body: bytes) -> str:
+    """The machine-readable name inside an error's body, or "" where there is none that is fit for a log.
+
+    Read: {"error": {"code" or "type"}}, {"error": [..]}, {"detail": {"status"}}, and the same without the outer object.
+    """
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return code_in(found)
+
+
+def code_in(found: object) -> str:
+    """The same, of what was already decoded."""
+    if isinstance(found, list) and found:
+        found = found[0]
+    if not isinstance(found, dict):
+        return ""
+    for key in ("error", "detail"):
+        if isinstance(found.get(key), dict | list):
+            return code_in(found[key])
+    for key in ("code", "type", "status", "err_code", "error"):
+        value = found.get(key)
+        if isinstance(value, str) and CODE.fullmatch(value):
+            return value
+    return ""
+
+
+def retry_ns(headers: Mapping[str, str]) -> int:
+    """The wait a provider asks for, in nanoseconds; 0 where it does not say, or says nonsense.
+
+    Read: `retry-after-ms`, then `retry-after` in seconds or as a date (RFC 9110, section 10.2.3), measured against the answer's
+    own `date`, so that no clock of ours takes part.
+    """
+    try:
+        if wait_ms := headers.get("retry-after-ms"):
+            return max(0, int(float(wait_ms) * MS))
+        wait = headers.get("retry-after")
+        if not wait:
+            return 0
+        if wait[0].isdigit() or wait[0] == ".":
+            return max(0, int(float(wait) * SECOND))
+        until, now = parsedate_to_datetime(wait), parsedate_to_datetime(headers["date"])
+        return max(0, int((until - now).total_seconds() * SECOND))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return 0

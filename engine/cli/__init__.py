@@ -1,0 +1,33 @@
+"""The commands, one file each.
+
+A command is a line in the table and a module of the same name with two functions:
+
+    def options(parser: argparse.ArgumentParser) -> None     adds its arguments
+    def run(arguments: argparse.Namespace) -> int            does it; returns the exit code
+
+`run` raises ConfigError for what the operator must mend (exit 2), any other EngineError or OSError for what failed (exit 1), and
+never prints an error itself. A file named on the command line that cannot be read is bad use: see `readable`. Results go to
+stdout. A module is imported when its command is asked for, so that `engine --help` is quick and an unused part costs nothing.
+"""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from engine.errors import ConfigError
+
+COMMANDS: dict[str, str] = {}
+"""Name -> one line of help. The module is engine.cli.<name>."""
+
+
+def add_config(parser: ArgumentParser) -> None:
+    """The option that every command with a configuration has."""
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings in TOML (see docs/configuration.md)")
+
+
+def readable(path: Path) -> Path:
+    """The same path, if it is a file that can be read. Raises ConfigError."""
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
