@@ -23,11 +23,10 @@
 import difflib
 import textwrap
 
-from engine.core.reduce import reduce
-
 from engine.core.commands import Commands
 from engine.core.events import Clock, Event, SessionStarted, TimerFired, TransportLost, TransportResumed
 from engine.core.policy import Setup
+from engine.core.reduce import reduce
 from engine.core.state import State
 from engine.replay.lexer import Kind, milliseconds, nanoseconds
 from engine.replay.notation import (
