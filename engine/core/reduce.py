@@ -200,7 +200,7 @@ def reduce(state: State, event: Event) -> tuple[State, Commands]:
     before = state
     state = _timed(state, event)
     if _is_stale(state, event):
-        return replace(state, counters=replace(state.counters, stale=state.counters.stale + 1)), NOTHING
+        return replace(before, counters=replace(before.counters, stale=before.counters.stale + 1)), NOTHING
     commands: list[object] = []
     for step in RULES[type(event)]:
         state, orders = step(state, event)

@@ -224,7 +224,7 @@ def _decided(state: State) -> TurnEnd | None:
         return TurnEnd.UNHEARD if _is_unheard(state) else None
     if _is_contested(state, words):
         return None
-    if len(words) >= LIMITS.transcript_chars:
+    if len(turn.text) + len(turn.partial) >= LIMITS.transcript_chars:
         return TurnEnd.FULL
     if turn.over:
         return TurnEnd.PROVIDER
