@@ -11,7 +11,9 @@ from engine.errors import ConfigError
 
 PROVIDERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {},
-    Stage.LLM: {},
+    Stage.LLM: {
+        "scripted": "engine.adapters.scripted:Scripted",
+    },
     Stage.TTS: {},
 }
 """Stage -> name in the configuration -> "module:Class"."""
