@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from engine.core.commands import NOTHING, Commands, StartASR, StopASR
 from engine.core.events import AdapterFailed, ASRFinal, ASROpened, ASRPartial, SessionStarted, Stage
-from engine.core.state import Deadlines, Ear, State, TurnEnd
+from engine.core.state import NEVER, Deadlines, Ear, State, TurnEnd
 from engine.errors import FailureKind
 
 DEAF_TURNS = 2
@@ -93,7 +93,7 @@ def _from_the_top(ear: Ear, retry_at: int) -> Ear:
 def deadlines(state: State) -> Deadlines:
     ear, policy = state.ear, state.setup.policy
     if not ear.number or state.response.ending:
-        return Deadlines()
+        return NEVER
     wall: list[int] = []
     if ear.retry_at is not None:
         wall.append(ear.retry_at)

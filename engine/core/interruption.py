@@ -24,7 +24,7 @@ from engine.core.commands import (
 from engine.core.events import ASRStartOfTurn, InterruptRequested, TransportLost, TransportResumed
 from engine.core.floor import floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
 from engine.core.policy import OnInterrupt, Policy, Setup
-from engine.core.state import CallState, Contest, Deadlines, Run, RunEnd, State, ToolCall, Turn
+from engine.core.state import NEVER, CallState, Contest, Deadlines, Run, RunEnd, State, ToolCall, Turn
 from engine.core.turn import words_of
 from engine.core.units import LIMITS
 from engine.core.words import is_backchannel, opens_with_stop_word, word_count
@@ -236,7 +236,7 @@ def deadlines(state: State) -> Deadlines:
     """When the floor must be looked at again."""
     run, turn, policy = floor_run(state), state.turn, state.setup.policy
     if run is None or not run.interruptible:
-        return Deadlines()
+        return NEVER
     wall = state.contest.yielded_at + policy.contest_cap_ns if state.contest.run else None
     return Deadlines(wall, _audio_deadline(state, turn, policy))
 

@@ -18,7 +18,7 @@ from engine.core.events import (
     TTSWords,
 )
 from engine.core.floor import is_synthesised, ledger_of, sound_ns
-from engine.core.state import Chunk, Deadlines, Ledger, State
+from engine.core.state import NEVER, Chunk, Deadlines, Ledger, State
 from engine.core.units import LIMITS, MS, SECOND
 
 ROUNDING_NS = 40 * MS
@@ -180,4 +180,5 @@ def stall_at(state: State, ledger: Ledger) -> int | None:
 def deadlines(state: State) -> Deadlines:
     run = state.response.run
     ledger = ledger_of(state, run.number) if run is not None else None
-    return Deadlines(stall_at(state, ledger) if ledger is not None else None)
+    at = stall_at(state, ledger) if ledger is not None else None
+    return NEVER if at is None else Deadlines(at)

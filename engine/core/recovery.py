@@ -10,7 +10,7 @@ from engine.core.commands import NOTHING, CancelLLM, Commands, Message, Role, St
 from engine.core.conversation import prompt_of
 from engine.core.events import AdapterFailed, Stage
 from engine.core.floor import ledger_of
-from engine.core.state import Deadlines, Request, Round, Run, RunEnd, State
+from engine.core.state import NEVER, Deadlines, Request, Round, Run, RunEnd, State
 from engine.core.units import LIMITS
 from engine.errors import FailureKind
 
@@ -124,7 +124,7 @@ def _hedge_at(state: State, run: Run) -> int | None:
 def deadlines(state: State) -> Deadlines:
     run = state.response.run
     if run is None:
-        return Deadlines()
+        return NEVER
     wall = [_due(state, request) for request in run.requests]
     wall += [at for at in (run.retry_at, _hedge_at(state, run)) if at is not None]
-    return Deadlines(min(wall, default=None))
+    return Deadlines(min(wall)) if wall else NEVER

@@ -59,7 +59,7 @@ from engine.core.events import (
     UserTextReceived,
 )
 from engine.core.floor import floor_run, has_sounded, ledger_of
-from engine.core.state import Deadlines, Phase, RunEnd, State
+from engine.core.state import NEVER, Deadlines, Phase, RunEnd, State
 from engine.core.turn import words_of
 
 RULES_VERSION = 1
@@ -317,11 +317,13 @@ def _last_cut(state: State) -> RunEnd | None:
 def deadlines(state: State) -> Deadlines:
     """The next moment at which anything must happen, one on each clock. Only moments to come: what is due has been done."""
     if state.ended or not state.started:
-        return Deadlines()
+        return NEVER
     wall: int | None = None
     audio: int | None = None
     for part in (turn, interruption, ear, tools, recovery, speech, playout, response, idle):
         due = part.deadlines(state)
+        if due is NEVER:
+            continue
         if due.wall_ns is not None and due.wall_ns > state.at and (wall is None or due.wall_ns < wall):
             wall = due.wall_ns
         if due.audio_ns is not None and due.audio_ns > state.audio_ns and (audio is None or due.audio_ns < audio):

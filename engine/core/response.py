@@ -32,7 +32,7 @@ from engine.core.events import (
 from engine.core.floor import floor_run, ledger_of
 from engine.core.playout import is_heard_out, is_stalled
 from engine.core.recovery import ask, drop_run
-from engine.core.state import CallState, Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
+from engine.core.state import NEVER, CallState, Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
 from engine.core.tools import call_of, is_open, spec_of
 from engine.core.turn import endpoint_wait, words_of
 from engine.core.units import LIMITS
@@ -379,4 +379,5 @@ def _fill_at(state: State) -> int | None:
 
 
 def deadlines(state: State) -> Deadlines:
-    return Deadlines(_fill_at(state), _guess_audio_ns(state))
+    fill, begin = _fill_at(state), _guess_audio_ns(state)
+    return NEVER if fill is None and begin is None else Deadlines(fill, begin)

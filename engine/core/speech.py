@@ -10,7 +10,7 @@ from engine.core.commands import NOTHING, CancelTTS, Commands, Synthesize
 from engine.core.events import AdapterFailed, Stage
 from engine.core.floor import ledger_of
 from engine.core.playout import chars_heard, chunk_of, write, write_chunk
-from engine.core.state import Chunk, Deadlines, Ledger, Playout, Run, State
+from engine.core.state import NEVER, Chunk, Deadlines, Ledger, Playout, Run, State
 from engine.core.units import LIMITS
 from engine.errors import FailureKind
 
@@ -150,4 +150,4 @@ def _due(state: State, chunk: Chunk) -> int:
 def deadlines(state: State) -> Deadlines:
     run = state.response.run
     late = _late_chunk(state, ledger_of(state, run.number)) if run is not None else None
-    return Deadlines(_due(state, late)) if late is not None else Deadlines()
+    return Deadlines(_due(state, late)) if late is not None else NEVER

@@ -392,6 +392,10 @@ class Deadlines(Struct, frozen=True, gc=False):
     audio_ns: int | None = None
 
 
+NEVER = Deadlines()
+"""Nothing is waited for."""
+
+
 class State(Struct, frozen=True, gc=False, kw_only=True):
     """A whole session at one moment."""
 
@@ -418,4 +422,4 @@ class State(Struct, frozen=True, gc=False, kw_only=True):
     ear: Ear = Ear()
     idle: Idle = Idle()
     counters: Counters = Counters()
-    deadlines: Deadlines = Deadlines()
+    deadlines: Deadlines = NEVER

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from engine.core.commands import NOTHING, CancelTool, Commands, RunTool
 from engine.core.events import AdapterFailed, LLMToolCall, Stage, ToolResult
 from engine.core.policy import ToolSpec
-from engine.core.state import CallState, Deadlines, State, ToolCall
+from engine.core.state import NEVER, CallState, Deadlines, State, ToolCall
 from engine.core.units import LIMITS
 
 OPEN = (CallState.HELD, CallState.RUNNING)
@@ -115,4 +115,4 @@ def _settle(state: State, number: int, outcome: CallState, output: str) -> State
 
 def deadlines(state: State) -> Deadlines:
     due = [call.due for call in state.tools.calls if call.state is CallState.RUNNING]
-    return Deadlines(min(due, default=None))
+    return Deadlines(min(due)) if due else NEVER

@@ -34,7 +34,9 @@ SURE_PROB, UNSURE_PROB = 0.7, 0.3
 
 def words_of(turn: Turn) -> str:
     """The caller's words in this turn so far, finals and partial."""
-    return joined(turn.text, turn.partial)
+    if turn.text and turn.partial:
+        return f"{turn.text} {turn.partial}"
+    return turn.text or turn.partial
 
 
 def last_question(state: State) -> str:
@@ -81,7 +83,7 @@ def follow_silence(state: State, event: UserSpeechStopped) -> tuple[State, Comma
 
 def keep_partial(state: State, event: ASRPartial) -> tuple[State, Commands]:
     """A partial replaces the one before it."""
-    text = _not_yet_taken(state, event.text)[: LIMITS.transcript_chars]
+    text = _not_yet_taken(state, event.text).strip()[: LIMITS.transcript_chars]
     if text == state.turn.partial:
         return state, NOTHING
     return replace(state, turn=replace(state.turn, partial=text, changed_at=state.at, complete_prob=None)), NOTHING
@@ -128,7 +130,7 @@ def _not_yet_taken(state: State, text: str) -> str:
 
 def expect_end(state: State, event: ASREagerEndOfTurn) -> tuple[State, Commands]:
     """The recogniser thinks that this may be all."""
-    partial = event.text if event.text and not state.turn.text else state.turn.partial
+    partial = event.text.strip() if event.text and not state.turn.text else state.turn.partial
     turn = replace(state.turn, eager=True, partial=partial[: LIMITS.transcript_chars])
     return replace(state, turn=turn), NOTHING
 
@@ -143,7 +145,7 @@ def believe_end(state: State, event: ASREndOfTurn) -> tuple[State, Commands]:
     turn = replace(state.turn, over=True)
     text = _not_yet_taken(state, event.text)
     if text.strip():
-        turn = replace(turn, text=text[: LIMITS.transcript_chars], partial="", changed_at=state.at)
+        turn = replace(turn, text=text.strip()[: LIMITS.transcript_chars], partial="", changed_at=state.at)
     return replace(state, turn=turn), NOTHING
 
 
