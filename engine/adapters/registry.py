@@ -10,11 +10,13 @@ from engine.core.events import Stage
 from engine.errors import ConfigError
 
 PROVIDERS: dict[Stage, dict[str, str]] = {
-    Stage.ASR: {},
-    Stage.LLM: {
-        "scripted": "engine.adapters.scripted:Scripted",
+    Stage.ASR: {
+        "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
     },
-    Stage.TTS: {},
+    Stage.LLM: {},
+    Stage.TTS: {
+        "espeak": "engine.adapters.espeak:Espeak",
+    },
 }
 """Stage -> name in the configuration -> "module:Class"."""
 

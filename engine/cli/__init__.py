@@ -15,9 +15,7 @@ from pathlib import Path
 
 from engine.errors import ConfigError
 
-COMMANDS: dict[str, str] = {
-    "config": "check the configuration and show what it comes to",
-}
+COMMANDS: dict[str, str] = {}
 """Name -> one line of help. The module is engine.cli.<name>."""
 
 

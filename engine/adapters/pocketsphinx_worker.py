@@ -1,0 +1,249 @@
+"""The process in which pocketsphinx decodes: `python -m engine.adapters.pocketsphinx_worker FD`.
+
+The library holds the interpreter's lock while it works, so it works here. One process serves many streams. Most of a call is
+silence, which a cheap gate keeps from the decoder; a decoder is lent to a stream for one utterance, and the cepstral mean, which
+is what a decoder learns of a caller and his line, stays with the stream.
+"""
+
+import sys
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import pocketsphinx
+import webrtcvad
+from msgspec import Struct, json
+
+from engine.adapters.domain import Model, build
+from engine.adapters.workers import Kind, Link, enter
+from engine.core.units import ENGINE_HZ, FRAME_NS, FRAME_SAMPLES, MS
+from engine.errors import ConfigError
+
+GATE_MODE = 2
+"""How picky webrtcvad is, 0 to 3. At 2 it misses almost nothing, and what it lets through needlessly costs only CPU."""
+GATE_VOICED = 3
+"""Voiced frames among the last `GATE_WINDOW` that open the gate."""
+GATE_WINDOW = 5
+LEAD_FRAMES = 300 * MS // FRAME_NS
+"""Sound before the gate opened that is decoded too: weak first consonants, and a little silence, which the model expects."""
+TRAIL_FRAMES = 1_200 * MS // FRAME_NS
+"""Unvoiced sound after which an utterance ends although nobody asked for it. Longer than any pause the engine waits for."""
+UTTERANCE_FRAMES = 30_000 * MS // FRAME_NS
+"""The longest utterance; then its words are given out and the next begins. A decoder's memory grows with its utterance."""
+SLICE_FRAMES = 5
+"""Decoded for one stream before the next has its turn."""
+SPARE_DECODERS = 8
+"""Kept when no one speaks; 9 MB each."""
+
+
+class Settings(Struct, frozen=True):
+    """What the parent says first."""
+
+    models: str
+    """The folder that comes with the package."""
+    domain: str
+    """Text. Empty: the general language model."""
+    language_weight: float
+    word_insertion: float
+    leak: float
+    narrow_band: str
+
+
+def find_model(settings: Settings) -> Model:
+    """The language model and dictionary to decode with. Raises ConfigError."""
+    folder = Path(settings.models) / "en-us"
+    general = Model(folder / "en-us.lm.bin", folder / "cmudict-en-us.dict")
+    return build(settings.domain, general.dictionary) if settings.domain else general
+
+
+def load(settings: Settings, model: Model) -> pocketsphinx.Decoder:
+    """A decoder of about 9 MB, in about 30 ms. Raises RuntimeError for files it cannot use."""
+    return pocketsphinx.Decoder(
+        hmm=str(Path(settings.models) / "en-us" / "en-us"),
+        dict=str(model.dictionary),
+        lm=str(model.language_model),
+        lw=settings.language_weight,
+        wip=settings.word_insertion,
+        fwdflat=False,
+        bestpath=True,
+        loglevel="FATAL",
+    )
+
+
+class Band:
+    """Whether a stream's sound stops at 4 kHz, as a telephone's does. Judged from the loudest sound so far."""
+
+    RATIO = 1e-5
+    """Of the power above 4.4 kHz to all power. A telephone line brought to 16 kHz lies below, speech over 16 kHz far above."""
+    ENOUGH = 1e6
+    """Power per sample (an amplitude of 1,000) from which a frame says anything."""
+
+    def __init__(self, choice: str) -> None:
+        self._choice = choice
+        self._above = 0.0
+        self._all = 0.0
+
+    @property
+    def narrow(self) -> bool:
+        if self._choice == "auto":
+            return self._all > 0 and self._above < self.RATIO * self._all
+        return self._choice == "always"
+
+    def hear(self, frame: bytes) -> None:
+        if self._choice != "auto":
+            return
+        samples = np.frombuffer(frame, np.int16).astype(np.float32)
+        power = np.abs(np.fft.rfft(samples * WINDOW)) ** 2
+        if power.sum() > self.ENOUGH * FRAME_SAMPLES:
+            self._above += float(power[ABOVE:].sum())
+            self._all += float(power.sum())
+
+
+WINDOW = np.hanning(FRAME_SAMPLES).astype(np.float32)
+ABOVE = 4_400 * FRAME_SAMPLES // ENGINE_HZ
+
+
+class Decoders:
+    """Lends decoders, one for an utterance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._model = find_model(settings)
+        self._spare = [load(settings, self._model)]
+        self.first_mean = str(self._spare[0].get_cmn())
+
+    def lend(self) -> pocketsphinx.Decoder:
+        return self._spare.pop() if self._spare else load(self._settings, self._model)
+
+    def give_back(self, decoder: pocketsphinx.Decoder) -> None:
+        if len(self._spare) < SPARE_DECODERS:
+            self._spare.append(decoder)
+
+
+class Listener:
+    """One stream: gate, utterance, words."""
+
+    def __init__(self, subject: int, link: Link, decoders: Decoders, settings: Settings) -> None:
+        self._subject = subject
+        self._link = link
+        self._decoders = decoders
+        self._band = Band(settings.narrow_band)
+        leak = settings.leak
+        self._mirror = np.tile(np.array([1 + leak, 1 - leak], np.float32), FRAME_SAMPLES // 2)
+        self._gate = webrtcvad.Vad(GATE_MODE)
+        self._voiced: deque[bool] = deque(maxlen=GATE_WINDOW)
+        self._lead: deque[bytes] = deque(maxlen=LEAD_FRAMES)
+        self._decoder: pocketsphinx.Decoder | None = None
+        self._mean = decoders.first_mean
+        self._quiet_frames = 0
+        self._frames = 0
+        self._text = ""
+        self.waiting: deque[bytes | None] = deque()
+        """Frames not yet looked at. None: finish."""
+
+    def work(self) -> None:
+        """Look at the next few frames, and tell what the words are now."""
+        for _ in range(min(SLICE_FRAMES, len(self.waiting))):
+            frame = self.waiting.popleft()
+            if frame is None:
+                self._finish()
+            else:
+                self._hear(frame)
+        if self._decoder is not None and not self.waiting:
+            self._tell()
+
+    def close(self) -> None:
+        self.waiting.clear()
+        if self._decoder is not None:
+            self._decoder.end_utt()
+            self._release(self._decoder)
+
+    def _hear(self, frame: bytes) -> None:
+        voiced = self._gate.is_speech(frame, ENGINE_HZ)
+        if voiced:
+            self._band.hear(frame)
+        if self._decoder is None:
+            self._lead.append(frame)
+            self._voiced.append(voiced)
+            if sum(self._voiced) >= GATE_VOICED:
+                self._begin()
+            return
+        self._decode(self._decoder, frame)
+        self._quiet_frames = 0 if voiced else self._quiet_frames + 1
+        if self._quiet_frames >= TRAIL_FRAMES or self._frames >= UTTERANCE_FRAMES:
+            self._finish()
+
+    def _begin(self) -> None:
+        self._decoder = self._decoders.lend()
+        self._decoder.set_cmn(self._mean)
+        self._decoder.start_utt()
+        self._frames = self._quiet_frames = 0
+        for frame in self._lead:
+            self._decode(self._decoder, frame)
+        self._lead.clear()
+
+    def _decode(self, decoder: pocketsphinx.Decoder, frame: bytes) -> None:
+        if self._band.narrow:
+            shaped = np.frombuffer(frame, np.int16) * self._mirror
+            frame = np.clip(shaped, -32_768, 32_767).astype(np.int16).tobytes()
+        decoder.process_raw(frame)
+        self._frames += 1
+
+    def _tell(self) -> None:
+        assert self._decoder is not None
+        hypothesis = self._decoder.hyp()
+        text = hypothesis.hypstr if hypothesis else ""
+        if text and text != self._text:
+            self._text = text
+            self._link.send(Kind.PARTIAL, self._subject, text.encode())
+
+    def _finish(self) -> None:
+        """End the utterance and give its words out; nothing, if there was none."""
+        self._lead.clear()
+        self._voiced.clear()
+        decoder = self._decoder
+        if decoder is None:
+            return
+        decoder.end_utt()
+        hypothesis = decoder.hyp()
+        text = hypothesis.hypstr if hypothesis else ""
+        if text or self._text:
+            self._link.send(Kind.FINAL, self._subject, text.encode())
+        self._release(decoder)
+
+    def _release(self, decoder: pocketsphinx.Decoder) -> None:
+        self._mean = str(decoder.get_cmn(True))
+        self._decoders.give_back(decoder)
+        self._decoder = None
+        self._text = ""
+
+
+def serve(link: Link) -> None:
+    """Decode until the parent is gone."""
+    settings = json.decode(link.hello(), type=Settings)
+    try:
+        decoders = Decoders(settings)
+    except (ConfigError, RuntimeError) as error:
+        link.send(
+            Kind.REFUSED, 0, "\n".join(error.args if isinstance(error, RuntimeError) else error.problems).encode()
+        )
+        return
+    link.send(Kind.READY)
+    listeners: dict[int, Listener] = {}
+    while True:
+        busy = any(listener.waiting for listener in listeners.values())
+        for kind, subject, body in link.receive(wait=not busy):
+            if kind is Kind.OPEN:
+                listeners[subject] = Listener(subject, link, decoders, settings)
+            elif kind is Kind.SOUND:
+                listeners[subject].waiting.append(body)
+            elif kind is Kind.FINISH:
+                listeners[subject].waiting.append(None)
+            elif kind is Kind.CLOSE:
+                listeners.pop(subject).close()
+        for listener in listeners.values():
+            listener.work()
+
+
+if __name__ == "__main__":
+    serve(enter(sys.argv))
