@@ -23,11 +23,10 @@
 import difflib
 import textwrap
 
-from engine.core.reduce import reduce
-
 from engine.core.commands import Commands
 from engine.core.events import Clock, Event, SessionStarted, TimerFired, TransportLost, TransportResumed
 from engine.core.policy import Setup
+from engine.core.reduce import reduce
 from engine.core.state import State
 from engine.replay.lexer import Kind, milliseconds, nanoseconds
 from engine.replay.notation import (
@@ -128,12 +127,14 @@ class Call:
                 return
             fact, orders, commands = self.fire(due)
             if visible(commands):
-                self.actual.append(write_line(self.now, fact, orders))
+                self.actual.append(write_line(self.now, fact, orders, width=5))
         raise AssertionError(f"a deadline does not move: {self.state.deadlines} at {milliseconds(self.now)} ms")
 
     def fire(self, due: tuple[int, Clock]) -> tuple[str, str, Commands]:
         self.now, clock = due
-        return self.feed(TimerFired(at=self.now, clock=clock, audio_ns=self.audio_ns() if clock is Clock.AUDIO else 0))
+        audio_ns = self.audio_ns() if clock is Clock.AUDIO else 0
+        _, orders, commands = self.feed(TimerFired(at=self.now, clock=clock, audio_ns=audio_ns))
+        return "timer", orders, commands
 
     def expect_timer(self, line: Line) -> None:
         """A timer with a line of its own. Others that lead to nothing may come due at the same moment before it."""
@@ -166,8 +167,8 @@ class Call:
         """Reduce one fact. Returns it and its orders in words, and the orders."""
         fact = write_event(event, self.context, self.audio_ns())
         self.state, commands = reduce(self.state, event)
+        self.context.saw(event)
         orders = write_commands(commands, self.context)
-        self.context.saw(event, commands)
         return fact, orders, commands
 
     def compare(self, line: Line, fact: str, orders: str, commands: Commands) -> None:
@@ -177,7 +178,7 @@ class Call:
         fits = len(shown) == len(line.orders) and line.phase == phase
         fits = fits and all(expected.fits(command) for expected, command in zip(line.orders, shown, strict=True))
         self.expected.append(line.source)
-        self.actual.append(line.source if fits else write_line(line.at, fact, orders, phase))
+        self.actual.append(line.source if fits else write_line(line.at, fact, orders, phase, width=5))
 
 
 def first_word(line: Line) -> str:

@@ -38,6 +38,9 @@ LLMFact = LLMToken | LLMToolCall | LLMDone
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider's settings, under the provider's own names. Subclassed by each adapter; filled from the configuration."""
 
+    key_required: ClassVar[bool] = True
+    """False where the service may be one's own, and take none."""
+
     api_key: str = ""
     """From the environment or a secret file only; never printed."""
 

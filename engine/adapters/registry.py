@@ -13,7 +13,9 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {
         "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
     },
-    Stage.LLM: {},
+    Stage.LLM: {
+        "scripted": "engine.adapters.scripted:Scripted",
+    },
     Stage.TTS: {
         "espeak": "engine.adapters.espeak:Espeak",
     },

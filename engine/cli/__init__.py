@@ -15,7 +15,9 @@ from pathlib import Path
 
 from engine.errors import ConfigError
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "config": "check the configuration and show what it comes to",
+}
 """Name -> one line of help. The module is engine.cli.<name>."""
 
 

@@ -82,6 +82,8 @@ class UserSpeechStarted(Fact, frozen=True, gc=False, kw_only=True):
     """Where in the caller's sound speech began."""
     speech_prob: float = 1.0
     """The detector's answer for the frame that decided, 0 to 1."""
+    heard_ns: int = 0
+    """How much of the caller's sound had arrived when this was decided. 0: unknown."""
 
 
 class UserSpeechStopped(Fact, frozen=True, gc=False, kw_only=True):
@@ -325,6 +327,8 @@ class AdapterFailed(Fact, frozen=True, gc=False, kw_only=True):
     """For a recogniser."""
     retry_ns: int = 0
     """The wait the provider asked for. 0: it did not say."""
+    duration_ns: int = 0
+    """For a synthesizer: the chunk's sound that is in hand all the same."""
 
 
 # The embedder's wishes.

@@ -70,6 +70,8 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     speculate: bool = True
     speculate_stable_ns: int = 120 * MS
     """The words must have stood still this long, with the caller quiet."""
+    guesses: int = 3
+    """Speculative runs for one turn: each costs a request."""
 
     # Barge-in, in two stages. Stretches of speech are measured on the audio clock.
     yield_ns: int = 120 * MS
@@ -82,6 +84,16 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     """Quiet after which a yielded floor is taken back, from the very sample last heard. Recognisers' last partial comes within about 300 ms."""
     contest_cap_ns: int = 6 * SECOND
     """No yielded floor stays undecided longer than this, on the wall clock: the agent goes on."""
+    answer_margin_ns: int = 1 * SECOND
+    """A "yeah" that comes when no more than this of the agent's question is unheard answers it; it is no backchannel. A guess."""
+
+    # Recognition.
+    asr_open_ns: int = 5 * SECOND
+    """To connect. TLS and a WebSocket handshake take under a second on any line that can carry a call."""
+    asr_apology_ns: int = 5 * SECOND
+    """Recognition lost this long: the agent says so, once. The caller's sound is kept meanwhile."""
+    asr_farewell_ns: int = 30 * SECOND
+    """Lost this long: goodbye. Equal to LIMITS.inlet_ns: past it words of the caller would be lost."""
 
     # The answer.
     llm_first_ns: int = 5 * SECOND

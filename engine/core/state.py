@@ -71,6 +71,12 @@ class Turn(Struct, frozen=True, gc=False, kw_only=True):
     """When the recogniser was asked to finish its words."""
     complete_prob: float | None = None
     """A detector's judgement of the words as they stand."""
+    typed: bool = False
+    """The words were typed: a whole turn."""
+    final: str = ""
+    """The last final, to know it again should it come twice."""
+    final_speech_ns: int | None = None
+    """The stretch of speech it belonged to."""
     keys: str = ""
     """Keys pressed and not yet a turn."""
     keyed_at: int = 0
@@ -178,8 +184,6 @@ class Run(Struct, frozen=True, gc=False, kw_only=True):
     hedged: bool = False
     text: str = ""
     """The whole answer so far."""
-    cut: int = 0
-    """How much of `text` has been handed to the synthesizer."""
     rounds: tuple[Round, ...] = ()
     """Finished rounds, in order."""
     calls: tuple[int, ...] = ()
@@ -190,15 +194,9 @@ class Run(Struct, frozen=True, gc=False, kw_only=True):
     """It ends in an apology."""
     filled: bool = False
     """The filler has been said in this wait."""
-    quiet_since: int = 0
-    """When the present wait for a tool began."""
-    voice: int = 0
-    """Index into Setup.tts."""
-    voice_tries: int = 0
-    chunks: int = 0
-    """Chunks asked for so far; the last one's number."""
+    called_at: int = 0
+    """When the present wait for tools began."""
     first_token_at: int | None = None
-    first_sound_at: int | None = None
     end: RunEnd | None = None
     ended_at: int = 0
     then_end: str = ""
@@ -235,7 +233,14 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
     ending: str = ""
     """The call is to end, for this reason."""
     told: int = 0
-    """Number of the last detached tool call whose result has been taken up."""
+    """Detached tool calls whose results have been taken up."""
+    prompted: int = 0
+    """Idle prompts taken up."""
+    apologised: int = 0
+    """Apologies for lost recognition taken up."""
+    guessed: int = 0
+    """Number of the turn the speculative runs counted below were for."""
+    guesses: int = 0
 
 
 class Chunk(Struct, frozen=True, gc=False, kw_only=True):
@@ -257,11 +262,17 @@ class Ledger(Struct, frozen=True, gc=False, kw_only=True):
 
     run: int
     chunks: tuple[Chunk, ...] = ()
+    cut: int = 0
+    """How much of the run's text has been handed to the synthesizer."""
+    mute: bool = False
+    """No synthesizer could speak it."""
     heard_ns: int = 0
     opened_at: int | None = None
     """When the caller was first allowed to hear it."""
     started_at: int | None = None
     """When its first sound left."""
+    served_at: int = 0
+    """When the synthesizer last finished a chunk."""
     moved_at: int = 0
     """When `heard_ns` last grew, or could have begun to."""
     cleared: bool = False
@@ -274,6 +285,10 @@ class Playout(Struct, frozen=True, gc=False, kw_only=True):
     """Newest last, bounded by LIMITS.runs_remembered + 1."""
     starved: int = 0
     """Times the ear caught up with a run that had more to say."""
+    voice: int = 0
+    """The synthesizer in use: index into Setup.tts."""
+    tries: int = 0
+    """Its failures in a row."""
 
 
 class Conversation(Struct, frozen=True, gc=False, kw_only=True):
@@ -320,6 +335,8 @@ class Tools(Struct, frozen=True, gc=False, kw_only=True):
     calls: tuple[ToolCall, ...] = ()
     made: int = 0
     """Calls ever made."""
+    detached: int = 0
+    """Results that came after their run was gone, and are to be told."""
 
 
 class Ear(Struct, frozen=True, gc=False, kw_only=True):
@@ -332,10 +349,17 @@ class Ear(Struct, frozen=True, gc=False, kw_only=True):
     open: bool = False
     tries: int = 0
     """Failures since it last heard a word."""
+    asked_at: int = 0
     retry_at: int | None = None
     down_at: int | None = None
     """When recognition was lost. None while it works."""
-    apologised: bool = False
+    apologies: int = 0
+    lost: bool = False
+    """Given up: the call is to end."""
+    unheard: int = 0
+    """Turns in a row that had a voice and no words."""
+    judged: int = 0
+    """Turns looked at for that."""
 
 
 class Idle(Struct, frozen=True, gc=False, kw_only=True):
@@ -343,6 +367,11 @@ class Idle(Struct, frozen=True, gc=False, kw_only=True):
 
     since: int | None = None
     prompts: int = 0
+    """Prompts asked for in this session."""
+    row: int = 0
+    """Of these, since the caller last did anything."""
+    over: bool = False
+    """The call is to end: nobody there, or the longest call reached."""
 
 
 class Counters(Struct, frozen=True, gc=False, kw_only=True):
@@ -363,6 +392,10 @@ class Deadlines(Struct, frozen=True, gc=False):
     audio_ns: int | None = None
 
 
+NEVER = Deadlines()
+"""Nothing is waited for."""
+
+
 class State(Struct, frozen=True, gc=False, kw_only=True):
     """A whole session at one moment."""
 
@@ -378,6 +411,8 @@ class State(Struct, frozen=True, gc=False, kw_only=True):
     """Why the session ended. Empty while it lives."""
     lost_at: int | None = None
     """The transport is away since then."""
+    answered_by: str = ""
+    """Who picked up an outbound call, in the carrier's judgement."""
     turn: Turn = Turn()
     contest: Contest = Contest()
     response: Response = Response()
@@ -387,4 +422,4 @@ class State(Struct, frozen=True, gc=False, kw_only=True):
     ear: Ear = Ear()
     idle: Idle = Idle()
     counters: Counters = Counters()
-    deadlines: Deadlines = Deadlines()
+    deadlines: Deadlines = NEVER

@@ -53,14 +53,12 @@ class Context:
         self.chunk: dict[int, int] = {}
         self.calls = 0
 
-    def saw(self, event: Event, commands: Commands) -> None:
-        """Take note of one step."""
+    def saw(self, event: Event) -> None:
+        """Take note of a fact, after it was written and before its orders are."""
         if isinstance(event, SessionStarted):
             self.setup = event.setup
         elif isinstance(event, LLMToolCall):
             self.calls += 1
-        for command in commands:
-            self.saw_order(command)
 
     def saw_order(self, command: Order) -> None:
         """Take note of one order."""
@@ -113,18 +111,14 @@ def write_command(command: Order, context: Context | None = None) -> str:
 
 
 def write_commands(commands: Iterable[Order], context: Context | None = None, *, silent: bool = False) -> str:
-    """The orders of one step, separated by commas. `silent`: those that are usually left out, too."""
+    """The orders of one step, separated by commas; the context takes note of them. `silent`: what is usually left out, too."""
     shown = [command for command in commands if silent or not isinstance(command, SILENT)]
     parts: list[str] = []
     for index, command in enumerate(shown):
         before = shown[index - 1] if index else None
-        if (
-            context
-            and isinstance(command, CancelTTS)
-            and isinstance(before, CancelLLM)
-            and parts[-1] == f"cancel llm r{command.run}"
-        ):
-            parts[-1] = f"cancel r{command.run}"
+        run = command.run if isinstance(command, CancelTTS) and isinstance(before, CancelLLM) else 0
+        if run and parts[-1] == f"cancel llm r{run}":
+            parts[-1] = f"cancel r{run}"
         else:
             parts.append(write_command(command, context))
         if context:
@@ -149,22 +143,19 @@ def _write(value: Any, forms: tuple[Form, ...], context: Context | None, audio_n
     while needed and getattr(value, form.args[needed - 1]) == default_of(infos[form.args[needed - 1]]):
         needed -= 1
     parts += [_written(getattr(value, name), infos[name]) for name in form.args[:needed]]
+    if form.place and not _inferred(value, form, infos[form.place], context, audio_ns):
+        parts.append(f"@{milliseconds(getattr(value, form.place))}")
     return " ".join(parts + _options(value, form, context))
 
 
 def _heads(value: Any, form: Form, context: Context | None, audio_ns: int | None) -> list[str]:
-    """The first word, the numbers, the other words, the place."""
+    """The first word, the numbers, the other words."""
     ids = [
         f"{IDS[info.name]}{getattr(value, info.name)}"
         for info in form.infos
         if info.name in IDS and not _inferred(value, form, info, context, audio_ns)
     ]
-    parts = [*form.words[:1], *ids, *form.words[1:]] if ids and form.words[0] in _STAGES else [*form.words, *ids]
-    if form.place:
-        info = next(info for info in form.infos if info.name == form.place)
-        if not _inferred(value, form, info, context, audio_ns):
-            parts.append(f"@{milliseconds(getattr(value, form.place))}")
-    return parts
+    return [*form.words[:1], *ids, *form.words[1:]] if ids and form.words[0] in _STAGES else [*form.words, *ids]
 
 
 _STAGES = ("asr", "llm", "tts", "tool")
@@ -430,11 +421,11 @@ def _continued(line: Line, source: str, found: list[Token]) -> Line:
     )
 
 
-def write_line(at: int, fact: str, orders: str = "", phase: str = "", note: str = "") -> str:
-    """One line of a written call. `at` in nanoseconds."""
-    line = f"{milliseconds(at):<9} {fact}"
+def write_line(at: int, fact: str, orders: str = "", phase: str = "", note: str = "", *, width: int = 10) -> str:
+    """One line of a written call. `at` in nanoseconds; `width` is the column of times, in characters."""
+    line = f"{milliseconds(at):<{width}} {fact}"
     if orders or phase:
-        line = f"{line:<56} -> {orders}" if orders else f"{line:<56}"
+        line = f"{line:<{width + 40}}" + (f" -> {orders}" if orders else "")
     if phase:
         line = f"{line}  [{phase}]"
     if note:
@@ -445,6 +436,6 @@ def write_line(at: int, fact: str, orders: str = "", phase: str = "", note: str 
 def write_step(event: Event, commands: Commands, context: Context, phase: str = "", note: str = "") -> str:
     """One step of a recorded call as a line; the context takes note of it."""
     fact = write_event(event, context, event.at)
+    context.saw(event)
     orders = write_commands(commands, context)
-    context.saw(event, commands)
     return write_line(event.at, fact, orders, phase, note)

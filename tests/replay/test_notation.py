@@ -106,7 +106,8 @@ def test_a_written_call_reads_back_line_by_line(steps: list[tuple[Event, list[Or
         assert read_event(list(line.fact), line.at, reader, line.at) == event
         shown = [command for command in commands if not isinstance(command, SetTimer)]
         assert all(expected.fits(command) for expected, command in zip(line.orders, shown, strict=True))
-        reader.saw(event, tuple(commands))
+        reader.saw(event)
+        write_commands(commands, reader)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,8 @@ def test_what_follows_from_the_call_is_left_out() -> None:
     ask = StartLLM(
         run=1, request=1, provider="model", messages=(Message(Role.SYSTEM, "Be brief."), Message(Role.USER, "hi"))
     )
-    context.saw(SessionStarted(setup=setup), (StartASR(ear=1, provider="ear"),))
+    context.saw(SessionStarted(setup=setup))
+    context.saw_order(StartASR(ear=1, provider="ear"))
     assert write_commands((ask,), context) == 'llm r1 "hi"'
     assert write_event(LLMToken(run=1, request=1, text="Hello"), context) == 'llm r1 "Hello"'
     assert write_commands((Synthesize(run=1, chunk=1, provider="voice", text="Hello."),), context) == 'tts r1 "Hello."'

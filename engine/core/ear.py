@@ -1,0 +1,107 @@
+"""The recognition stream: which recogniser listens, and what happens when it is lost.
+
+While no recogniser listens the runtime keeps the caller's sound, and gives it to the next one: no word is lost. Writes `state.ear` alone.
+"""
+
+from msgspec.structs import replace
+
+from engine.core.commands import NOTHING, Commands, StartASR, StopASR
+from engine.core.events import AdapterFailed, ASRFinal, ASROpened, ASRPartial, SessionStarted, Stage
+from engine.core.state import NEVER, Deadlines, Ear, State, TurnEnd
+from engine.errors import FailureKind
+
+DEAF_TURNS = 2
+"""Turns in a row with a voice and without a word, after which the recogniser is taken for deaf: sockets can be half open. A guess."""
+
+
+def begin_listening(state: State, event: SessionStarted) -> tuple[State, Commands]:
+    """Listen from the first moment: the caller may speak before the greeting is over."""
+    return _listen(state, 0) if state.setup.asr else (state, NOTHING)
+
+
+def note_open(state: State, event: ASROpened) -> tuple[State, Commands]:
+    return replace(state, ear=replace(state.ear, open=True, down_at=None)), NOTHING
+
+
+def trust(state: State, event: ASRPartial | ASRFinal) -> tuple[State, Commands]:
+    """A recogniser that hears words works."""
+    ear = state.ear
+    if not (ear.tries or ear.unheard):
+        return state, NOTHING
+    return replace(state, ear=replace(ear, tries=0, unheard=0)), NOTHING
+
+
+def change_ear(state: State, event: AdapterFailed) -> tuple[State, Commands]:
+    """A recogniser failed: again, or the next one."""
+    return _recover(state, event.kind, event.retry_ns) if event.stage is Stage.ASR else (state, NOTHING)
+
+
+def tend(state: State) -> tuple[State, Commands]:
+    """Reconnect when it is time; give up on one that does not open, or hears nothing; tell the caller when it lasts."""
+    ear, policy = state.ear, state.setup.policy
+    if not ear.number or state.response.ending:
+        return state, NOTHING
+    if ear.retry_at is not None and state.at >= ear.retry_at:
+        return _listen(state, ear.provider)
+    if not ear.open and ear.retry_at is None and state.at >= ear.asked_at + policy.asr_open_ns:
+        return _recover(state, FailureKind.TIMEOUT, 0)
+    if ear.down_at is not None:
+        down = state.at - ear.down_at
+        if down >= policy.asr_farewell_ns and not ear.lost:
+            return replace(state, ear=replace(ear, lost=True)), NOTHING
+        if down >= policy.asr_apology_ns and not ear.apologies:
+            return replace(state, ear=replace(ear, apologies=ear.apologies + 1)), NOTHING
+    return _judge(state)
+
+
+def _judge(state: State) -> tuple[State, Commands]:
+    ear, turn = state.ear, state.turn
+    if turn.taken == ear.judged:
+        return state, NOTHING
+    unheard = ear.unheard + 1 if turn.last_end is TurnEnd.UNHEARD else 0
+    state = replace(state, ear=replace(ear, judged=turn.taken, unheard=unheard))
+    return _recover(state, FailureKind.TIMEOUT, 0) if unheard >= DEAF_TURNS else (state, NOTHING)
+
+
+def _listen(state: State, provider: int) -> tuple[State, Commands]:
+    number = state.ear.number + 1
+    ear = replace(state.ear, number=number, provider=provider, open=False, retry_at=None, asked_at=state.at)
+    return replace(state, ear=ear), (StartASR(ear=number, provider=state.setup.asr[provider]),)
+
+
+def _recover(state: State, kind: FailureKind, retry_ns: int) -> tuple[State, Commands]:
+    """A few tries of the same one, unless it refused; then the next; after the last, the first again, for as long as we may."""
+    ear, policy = state.ear, state.setup.policy
+    down = replace(
+        ear, open=False, unheard=0, tries=ear.tries + 1, down_at=state.at if ear.down_at is None else ear.down_at
+    )
+    state, stop = replace(state, ear=down), StopASR(ear=ear.number)
+    again = kind is not FailureKind.REJECTED and down.tries <= policy.retries and retry_ns <= policy.retry_ns_max
+    if again:
+        wait = max(retry_ns, policy.retry_ns * 2 ** (down.tries - 1))
+        return replace(state, ear=replace(down, retry_at=state.at + wait)), (stop,)
+    if ear.provider + 1 < len(state.setup.asr):
+        state, commands = _listen(replace(state, ear=replace(down, tries=0)), ear.provider + 1)
+        return state, (stop, *commands)
+    return replace(state, ear=_from_the_top(down, state.at + policy.retry_ns_max)), (stop,)
+
+
+def _from_the_top(ear: Ear, retry_at: int) -> Ear:
+    return replace(ear, provider=0, tries=0, retry_at=retry_at)
+
+
+def deadlines(state: State) -> Deadlines:
+    ear, policy = state.ear, state.setup.policy
+    if not ear.number or state.response.ending:
+        return NEVER
+    wall: list[int] = []
+    if ear.retry_at is not None:
+        wall.append(ear.retry_at)
+    elif not ear.open:
+        wall.append(ear.asked_at + policy.asr_open_ns)
+    if ear.down_at is not None:
+        if not ear.apologies:
+            wall.append(ear.down_at + policy.asr_apology_ns)
+        if not ear.lost:
+            wall.append(ear.down_at + policy.asr_farewell_ns)
+    return Deadlines(min(wall, default=None))

@@ -1,0 +1,250 @@
+"""Barge-in: may the caller take the floor?
+
+Two stages. *Yield*: a short stretch of voice pauses the agent at once. *Decide*: words that are no backchannel, a stop word, long
+speech, or the recogniser's own start of turn take the floor (models, synthesis and tools stop in the same step, and the history is
+cut back to what was heard); quiet without any of these gives it back, from the very sample last heard.
+
+Taking the floor touches every slice, so this is the one file that may write several.
+"""
+
+from msgspec.structs import replace
+
+from engine.core.commands import (
+    NOTHING,
+    CancelLLM,
+    CancelTool,
+    CancelTTS,
+    ClearPlayout,
+    Commands,
+    Message,
+    PausePlayout,
+    ResumePlayout,
+    Role,
+)
+from engine.core.events import ASRStartOfTurn, InterruptRequested, TransportLost, TransportResumed
+from engine.core.floor import floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
+from engine.core.policy import OnInterrupt, Policy, Setup
+from engine.core.state import NEVER, CallState, Contest, Deadlines, Run, RunEnd, State, ToolCall, Turn
+from engine.core.turn import words_of
+from engine.core.units import LIMITS
+from engine.core.words import is_backchannel, opens_with_stop_word, word_count
+
+# Facts.
+
+
+def believe_start(state: State, event: ASRStartOfTurn) -> tuple[State, Commands]:
+    """The recogniser says that the caller takes a turn: as good as words."""
+    if floor_run(state) is None:
+        return state, NOTHING
+    return replace(state, contest=replace(state.contest, heard=True)), NOTHING
+
+
+def obey(state: State, event: InterruptRequested) -> tuple[State, Commands]:
+    """The embedder wants silence."""
+    run = state.response.run
+    return (state, NOTHING) if run is None else take_floor(state, run)
+
+
+def hold_line(state: State, event: TransportLost) -> tuple[State, Commands]:
+    """Nobody hears us: keep the rest for when they do."""
+    run = floor_run(state)
+    state = replace(state, lost_at=state.at)
+    return state, (PausePlayout(run=run.number),) if run is not None else NOTHING
+
+
+def take_line(state: State, event: TransportResumed) -> tuple[State, Commands]:
+    """The caller is back: go on where they last heard us."""
+    run = floor_run(state)
+    state = replace(state, lost_at=None)
+    if run is None:
+        return state, NOTHING
+    state = replace(_moved(state, run.number), contest=replace(state.contest, run=0))
+    return state, (ResumePlayout(run=run.number),)
+
+
+# The decision.
+
+
+def contest(state: State) -> tuple[State, Commands]:
+    """Two voices at once: yield, decide, or go on."""
+    run = floor_run(state)
+    if run is None:
+        return _forget(state), NOTHING
+    if not run.interruptible and not state.turn.typed:
+        return state, NOTHING
+    if _caller_takes_floor(state, run):
+        return take_floor(state, run)
+    if state.contest.run:
+        return _go_on(state, run) if _may_go_on(state) else (state, NOTHING)
+    if _voiced_ns(state) >= state.setup.policy.yield_ns and state.lost_at is None:
+        yielded = replace(state.contest, run=run.number, yielded_at=state.at, onset_at=state.turn.onset_at)
+        return replace(state, contest=yielded), (PausePlayout(run=run.number),)
+    if _backchannel_is_over(state):
+        return _keep_backchannel(state), NOTHING
+    return state, NOTHING
+
+
+def _forget(state: State) -> State:
+    """The run this was about is over, and the question with it."""
+    if not state.contest.run and not state.contest.heard:
+        return state
+    return replace(state, contest=replace(state.contest, run=0, heard=False))
+
+
+def _voiced_ns(state: State) -> int:
+    """How long the caller has been speaking, in the caller's sound. 0 when quiet, or since before the run."""
+    turn = state.turn
+    return state.audio_ns - turn.speech_ns if turn.speaking and turn.speech_ns is not None else 0
+
+
+def _caller_takes_floor(state: State, run: Run) -> bool:
+    policy, turn = state.setup.policy, state.turn
+    if turn.typed or turn.keys or turn.over or state.contest.heard:
+        return True
+    words = words_of(turn)
+    if words:
+        if opens_with_stop_word(words, policy.stop_words):
+            return True
+        if is_backchannel(words, policy.backchannels):
+            return _answers_question(state, run) and not turn.speaking
+        return word_count(words) >= policy.interrupt_words
+    return _voiced_ns(state) >= policy.interrupt_ns
+
+
+def _answers_question(state: State, run: Run) -> bool:
+    """Whether a "yeah" is a reply: the agent has asked, and all but the tail of the question was heard."""
+    ledger = ledger_of(state, run.number)
+    if not run.written or ledger is None or not ledger.chunks or not run.text.rstrip().endswith("?"):
+        return False
+    unheard = sound_ns(ledger) - ledger.heard_ns
+    return is_synthesised(ledger) and unheard <= state.setup.policy.answer_margin_ns
+
+
+def _may_go_on(state: State) -> bool:
+    """Quiet long enough without evidence, or undecided for too long."""
+    turn, policy = state.turn, state.setup.policy
+    if state.at >= state.contest.yielded_at + policy.contest_cap_ns:
+        return True
+    return not turn.speaking and turn.quiet_ns is not None and state.audio_ns >= turn.quiet_ns + policy.resume_ns
+
+
+def _go_on(state: State, run: Run) -> tuple[State, Commands]:
+    """A cough, a "mm-hmm", somebody else: the agent takes the floor back, and loses no sample."""
+    state = _moved(_keep_backchannel(state), run.number)
+    contest = replace(state.contest, run=0, heard=False, resumed=state.contest.resumed + 1)
+    commands: Commands = (ResumePlayout(run=run.number),) if state.lost_at is None else NOTHING
+    return replace(state, contest=contest), commands
+
+
+def _backchannel_is_over(state: State) -> bool:
+    """A sign of listening too short to make the agent yield."""
+    turn, policy = state.turn, state.setup.policy
+    words = words_of(turn)
+    if not words or turn.speaking or not is_backchannel(words, policy.backchannels):
+        return False
+    if turn.quiet_ns is None:
+        return state.at >= turn.changed_at + policy.resume_ns
+    return state.audio_ns >= turn.quiet_ns + policy.resume_ns
+
+
+def _keep_backchannel(state: State) -> State:
+    """It stays in the transcript, marked; the turn begins anew."""
+    turn, words = state.turn, words_of(state.turn)
+    blank = Turn(
+        speaking=turn.speaking,
+        speech_ns=turn.speech_ns if turn.speaking else None,
+        onset_at=turn.onset_at if turn.speaking else None,
+        pause_ns=turn.pause_ns,
+        taken=turn.taken,
+        last_text=words or turn.last_text,
+        last_end=turn.last_end,
+        last_quiet_at=turn.last_quiet_at,
+        last_onset_at=turn.last_onset_at,
+        last_taken_at=state.at if words else turn.last_taken_at,
+        final=turn.final,
+        final_speech_ns=turn.final_speech_ns,
+    )
+    state = replace(state, turn=blank)
+    if not words:
+        return state
+    said = Message(role=Role.USER, text=words, backchannel=True)
+    messages = (*state.conversation.messages, said)[-LIMITS.messages :]
+    return replace(state, conversation=replace(state.conversation, messages=messages))
+
+
+def _moved(state: State, run: int) -> State:
+    """The wait for playout to advance begins anew."""
+    ledgers = tuple(
+        replace(ledger, moved_at=state.at) if ledger.run == run else ledger for ledger in state.playout.ledgers
+    )
+    return replace(state, playout=replace(state.playout, ledgers=ledgers))
+
+
+def take_floor(state: State, run: Run) -> tuple[State, Commands]:
+    """The caller has the floor: everything of this run stops, in this step."""
+    sounded = has_sounded(state, run.number)
+    calls, cancels = _released(state.tools.calls, run, state.setup)
+    ended = replace(run, requests=(), end=RunEnd.INTERRUPTED if sounded else RunEnd.CANCELLED, ended_at=state.at)
+    past = (*state.response.past, ended)[-LIMITS.runs_remembered :]
+    ledgers = tuple(
+        replace(ledger, cleared=True) if ledger.run == run.number else ledger for ledger in state.playout.ledgers
+    )
+    turn = state.turn
+    state = replace(
+        state,
+        contest=Contest(
+            resumed=state.contest.resumed,
+            interrupted=state.contest.interrupted + 1,
+            onset_at=turn.onset_at,
+            silenced_at=state.contest.yielded_at if state.contest.run else state.at,
+            wordless=not words_of(turn) and not turn.keys,
+        ),
+        response=replace(state.response, run=None, past=past, failures=0),
+        playout=replace(state.playout, ledgers=ledgers),
+        tools=replace(state.tools, calls=calls),
+    )
+    asked = tuple(CancelLLM(run=run.number, request=request.number) for request in run.requests)
+    return state, (ClearPlayout(run=run.number), *asked, CancelTTS(run=run.number), *cancels)
+
+
+def _released(
+    calls: tuple[ToolCall, ...], run: Run, setup: Setup
+) -> tuple[tuple[ToolCall, ...], tuple[CancelTool, ...]]:
+    """What becomes of the run's tool calls, each by its own rule."""
+    specs = {spec.name: spec for spec in setup.tools}
+    kept: list[ToolCall] = []
+    cancels: list[CancelTool] = []
+    for call in calls:
+        if call.run != run.number or call.state not in (CallState.RUNNING, CallState.HELD):
+            kept.append(call)
+            continue
+        spec = specs.get(call.name)
+        stays = spec is not None and spec.on_interrupt is not OnInterrupt.CANCEL and call.state is CallState.RUNNING
+        if stays:
+            kept.append(replace(call, detached=True))
+            continue
+        if call.state is CallState.RUNNING:
+            cancels.append(CancelTool(call=call.number))
+        kept.append(replace(call, state=CallState.CANCELLED, output="cancelled: the caller interrupted"))
+    return tuple(kept), tuple(cancels)
+
+
+# Time.
+
+
+def deadlines(state: State) -> Deadlines:
+    """When the floor must be looked at again."""
+    run, turn, policy = floor_run(state), state.turn, state.setup.policy
+    if run is None or not run.interruptible:
+        return NEVER
+    wall = state.contest.yielded_at + policy.contest_cap_ns if state.contest.run else None
+    return Deadlines(wall, _audio_deadline(state, turn, policy))
+
+
+def _audio_deadline(state: State, turn: Turn, policy: Policy) -> int | None:
+    if turn.speaking and turn.speech_ns is not None:
+        wait = policy.interrupt_ns if state.contest.run else policy.yield_ns
+        return turn.speech_ns + wait
+    if turn.quiet_ns is not None and (state.contest.run or words_of(turn)):
+        return turn.quiet_ns + policy.resume_ns
+    return None

@@ -1,0 +1,120 @@
+"""What words say about turn-taking: is it a backchannel, a stop word, a finished sentence? English; pure functions of text.
+
+Heuristics, on purpose: a recogniser's own end of turn and a `TurnDetector`'s judgement come before them.
+"""
+
+import re
+from enum import StrEnum
+from functools import lru_cache
+
+_KEPT = re.compile(r"[^a-z0-9' ]+")
+_SPACES = re.compile(r" +")
+
+
+@lru_cache(maxsize=512)
+def normalised(text: str) -> str:
+    """Lower case, no punctuation, single spaces: two spellings of the same words compare equal."""
+    return _SPACES.sub(" ", _KEPT.sub(" ", text.lower().replace(".", ""))).strip()
+
+
+def joined(*parts: str) -> str:
+    """Non-empty parts with one space between them."""
+    return " ".join(part.strip() for part in parts if part.strip())
+
+
+def word_count(text: str) -> int:
+    return len(normalised(text).split())
+
+
+def is_backchannel(text: str, backchannels: tuple[str, ...]) -> bool:
+    """Whether `text` is nothing but signs of listening, one after the other ("yeah okay", "mm hmm")."""
+    rest = normalised(text)
+    if not rest:
+        return False
+    phrases = sorted((normalised(phrase) for phrase in backchannels), key=len, reverse=True)
+    while rest:
+        for phrase in phrases:
+            if rest == phrase or rest.startswith(phrase + " "):
+                rest = rest[len(phrase) :].lstrip()
+                break
+        else:
+            return False
+    return True
+
+
+def opens_with_stop_word(text: str, stop_words: tuple[str, ...]) -> bool:
+    """Whether `text` begins with a word that takes the floor at any length."""
+    words = normalised(text) + " "
+    return any(words.startswith(normalised(phrase) + " ") for phrase in stop_words)
+
+
+def continues(before: str, after: str) -> str | None:
+    """What `after` adds to `before` when it repeats it; None when it is something else. Both in any spelling."""
+    old, new = normalised(before).split(), after.split()
+    spelled = [normalised(word) for word in new]
+    if old and spelled[: len(old)] == old:
+        return " ".join(new[len(old) :])
+    return None
+
+
+class Completeness(StrEnum):
+    """How finished words sound."""
+
+    FINISHED = "finished"
+    UNSURE = "unsure"
+    UNFINISHED = "unfinished"
+
+
+_TRAILING = frozenset(
+    "and but or because so um uh er hmm the a an my your our his her their is are was am at on in to for with from of by "
+    "i i'm i'd i'll it's that's if that which who when until about like maybe also then than as not can could would "
+    "this next every between around before after".split()
+)
+"""Words that English does not end a sentence with, mostly function words."""
+
+_CLOSED = frozenset("yes yeah yep no nope correct sure thanks goodbye bye exactly absolutely definitely please".split())
+"""Words that close a reply."""
+
+_WHOLE = ("thank you", "that's all", "that's it", "that is all", "never mind", "i don't know", "no thanks")
+
+_DIGITS = frozenset("zero oh one two three four five six seven eight nine".split())
+_NUMBER_ASKED = re.compile(r"\b(number|digits|phone|code|account|reference|pin)\b")
+_TIME_WORDS = re.compile(r"\b(am|pm|o'clock|noon|midnight)$")
+
+
+def trailing_digits(text: str) -> int:
+    """How many digits, spoken or written, `text` ends with."""
+    count = 0
+    for word in reversed(normalised(text).split()):
+        if word.isdigit():
+            count += len(word)
+        elif word in _DIGITS:
+            count += 1
+        else:
+            break
+    return count
+
+
+def completeness(text: str, question: str = "") -> Completeness:
+    """How finished `text` sounds as an answer to `question`, what the agent said last."""
+    bare, words = text.rstrip(), normalised(text)
+    last = words.rpartition(" ")[2]
+    if not words or bare.endswith(("...", "…", ",", "-", ":")) or last in _TRAILING:
+        return Completeness.UNFINISHED
+    digits = trailing_digits(words)
+    if digits:
+        return _number_completeness(digits, words, question)
+    if bare.endswith((".", "?", "!")) or _TIME_WORDS.search(words) or words.endswith(_WHOLE):
+        return Completeness.FINISHED
+    if last in _CLOSED or (words in {"okay", "ok", "right"} and question.rstrip().endswith("?")):
+        return Completeness.FINISHED
+    return Completeness.UNSURE
+
+
+def _number_completeness(digits: int, words: str, question: str) -> Completeness:
+    """Numbers being read out come in groups: telephone numbers have 7, 10 or 11 digits, and callers pause after 3 and 6."""
+    if digits in {7, 10, 11, 16}:
+        return Completeness.FINISHED
+    if digits >= 3 or _NUMBER_ASKED.search(words) or _NUMBER_ASKED.search(question.lower()):
+        return Completeness.UNFINISHED
+    return Completeness.UNSURE

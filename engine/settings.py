@@ -1,0 +1,200 @@
+"""What can be configured, apart from the providers' own options: sections of plain values with their defaults and bounds.
+
+A field is a setting: adding one here makes it readable from TOML and the environment, checked, and documented in
+docs/configuration.md. A field that ends in `_ns` is written in milliseconds, under the name that ends in `_ms`.
+"""
+
+import re
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from msgspec import Meta, Struct
+from msgspec.structs import FieldInfo, fields, replace
+
+from engine.core.policy import Policy
+from engine.core.units import SECOND
+
+DURATION = re.compile(r"_ns(_max|_min)?$")
+
+Secret = Annotated[str, Meta(extra={"secret": True})]
+"""Read from the environment or from a file named `<setting>_file`; refused in the configuration file; never printed."""
+Count = Annotated[int, Meta(ge=0)]
+Several = Annotated[int, Meta(ge=1)]
+Names = tuple[str, ...]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings that belong together. `__post_init__` may raise ValueError for values that do not fit each other."""
+
+    section: ClassVar[str]
+    """Its table in the configuration file."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class AgentSettings(Section, frozen=True, kw_only=True):
+    """Which agent answers, and on which providers."""
+
+    section: ClassVar[str] = "agent"
+
+    module: Annotated[str, Meta(pattern=r"^[\w.]+:\w+$", extra={"env": "ENGINE_AGENT"})] = "engine.demo:make_agent"
+    """The agent, or a function that makes it, as "package.module:name". The function is given the table [agent.settings]."""
+    asr: Annotated[Names, Meta(extra={"env": "ENGINE_ASR"})] = ()
+    """Recognisers in order of preference. Empty: the agent's own."""
+    llm: Annotated[Names, Meta(extra={"env": "ENGINE_LLM"})] = ()
+    """Language models in order of preference. Empty: the agent's own; "openai" where LLM_MODEL or LLM_BASE_URL is set."""
+    tts: Annotated[Names, Meta(extra={"env": "ENGINE_TTS"})] = ()
+    """Synthesizers in order of preference. Empty: the agent's own."""
+
+
+class ServerSettings(Section, frozen=True, kw_only=True):
+    """Where the service listens."""
+
+    section: ClassVar[str] = "server"
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback unless you say otherwise."""
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    """0 takes a free one."""
+    drain_ns: Count = 20 * SECOND
+    """How long calls may go on after SIGTERM or Ctrl-C before they are cut."""
+
+
+class LimitSettings(Section, frozen=True, kw_only=True):
+    """How much one process takes on."""
+
+    section: ClassVar[str] = "limits"
+
+    calls_max: Several = 100
+    """Calls at once; the next one is refused politely."""
+
+
+class JournalSettings(Section, frozen=True, kw_only=True):
+    """The recording of each call, from which it can be replayed."""
+
+    section: ClassVar[str] = "journal"
+
+    folder: str = "calls"
+    """One file per call goes here. Empty: no journals."""
+
+
+class TelemetrySettings(Section, frozen=True, kw_only=True):
+    """Traces, metrics and logs over OTLP."""
+
+    section: ClassVar[str] = "telemetry"
+
+    endpoint: Annotated[str, Meta(extra={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})] = ""
+    """The collector, such as http://127.0.0.1:4318. Empty: nothing is exported."""
+    service_name: Annotated[str, Meta(min_length=1, extra={"env": "OTEL_SERVICE_NAME"})] = "engine"
+    """What this service is called in the traces."""
+    words: bool = False
+    """Whether what was said is exported too."""
+
+
+class TwilioSettings(Section, frozen=True, kw_only=True):
+    """The telephone line. Without a token the Twilio routes are closed."""
+
+    section: ClassVar[str] = "twilio"
+
+    account_sid: Annotated[str, Meta(pattern="^(AC[0-9a-f]{32})?$", extra={"env": "TWILIO_ACCOUNT_SID"})] = ""
+    """The account, needed for outbound calls and transfers."""
+    auth_token: Annotated[str, Meta(extra={"secret": True, "env": "TWILIO_AUTH_TOKEN"})] = ""
+    """Checks the signature of every webhook and media connection."""
+    public_url: str = ""
+    """The address Twilio reaches this service at, such as https://voice.example.com."""
+
+    def __post_init__(self) -> None:
+        if self.public_url and not self.public_url.startswith(("https://", "http://")):
+            raise ValueError(
+                f"public_url is {self.public_url!r}; it must begin with https:// (or http:// on your own machine)"
+            )
+        if self.public_url and self.auth_token == "":
+            raise ValueError("public_url is set and auth_token is not; without it no call can be trusted")
+
+
+SECTIONS: tuple[type[Section], ...] = (
+    AgentSettings,
+    ServerSettings,
+    LimitSettings,
+    JournalSettings,
+    TelemetrySettings,
+    TwilioSettings,
+)
+
+
+def policy_fields() -> tuple[FieldInfo, ...]:
+    """The policy's numbers as settings, with the bounds their kinds have: no duration is negative, a probability lies in 0 to 1."""
+    return tuple(replace(field, type=policy_type(field)) for field in fields(Policy))
+
+
+def policy_type(field: FieldInfo) -> Any:
+    if field.type is int:
+        return Annotated[int, Meta(ge=0)]
+    if field.type is float:
+        return Annotated[float, Meta(ge=0, le=1) if "prob" in field.name else Meta(ge=0)]
+    return field.type
+
+
+def setting_name(field: FieldInfo) -> str:
+    """As it is written in the configuration: durations in milliseconds."""
+    return DURATION.sub(r"_ms\1", field.name)
+
+
+def is_duration(field: FieldInfo) -> bool:
+    return DURATION.search(field.name) is not None
+
+
+def is_secret(field: FieldInfo) -> bool:
+    return field.name == "api_key" or extra(field).get("secret") is True
+
+
+def extra(field: FieldInfo) -> dict[str, Any]:
+    """What a field's type says about it beside its bounds."""
+    found: dict[str, Any] = {}
+    for meta in metas(field.type):
+        found |= meta.extra or {}
+    return found
+
+
+def metas(kind: Any) -> list[Meta]:
+    return [each for each in kind.__metadata__ if isinstance(each, Meta)] if get_origin(kind) is Annotated else []
+
+
+def bare(kind: Any) -> Any:
+    """A type without its annotations."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def allowed(kind: Any) -> str:
+    """What may be written for a setting of this type, in words."""
+    inner = bare(kind)
+    if get_origin(inner) in (Union, UnionType):
+        return " or ".join(allowed(part) for part in get_args(inner) if part is not type(None))
+    if get_origin(inner) is Literal:
+        return " or ".join(map(str, get_args(inner)))
+    if isinstance(inner, type) and issubclass(inner, Enum):
+        return " or ".join(str(member.value) for member in inner)
+    if get_origin(inner) is tuple:
+        return f"a list of {allowed(get_args(inner)[0])}"
+    if get_origin(inner) is dict:
+        return "a table"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return " ".join([names.get(inner, str(inner)), *(bounds(meta) for meta in metas(kind))]).strip()
+
+
+def bounds(meta: Meta) -> str:
+    """The bounds of a value, in words."""
+    if meta.ge is not None and meta.le is not None:
+        return f"from {meta.ge} to {meta.le}"
+    words = [
+        f"of at least {meta.ge}" if meta.ge is not None else "",
+        f"above {meta.gt}" if meta.gt is not None else "",
+        f"of at most {meta.le}" if meta.le is not None else "",
+        f"below {meta.lt}" if meta.lt is not None else "",
+        f"matching {meta.pattern}" if meta.pattern else "",
+        f"of {meta.min_length} characters or more" if meta.min_length else "",
+        f"of at most {meta.max_length} characters" if meta.max_length else "",
+    ]
+    return " ".join(filter(None, words))

@@ -1,0 +1,308 @@
+"""The table: complete, total, deterministic, and each step writes only its slice."""
+
+import inspect
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from engine.core import (
+    conversation,
+    ear,
+    idle,
+    interruption,
+    playout,
+    recovery,
+    reduce,
+    response,
+    speech,
+    tools,
+    turn,
+)
+from engine.core.commands import Commands, SetTimer, StartLLM
+from engine.core.events import (
+    AdapterFailed,
+    ASRFinal,
+    ASROpened,
+    ASRPartial,
+    Clock,
+    Event,
+    InputRejected,
+    LLMDone,
+    LLMToken,
+    PlayoutAdvanced,
+    PlayoutDone,
+    PlayoutStarted,
+    SessionEnded,
+    SessionStarted,
+    Stage,
+    TimerFired,
+    ToolResult,
+    TTSChunkDone,
+    UserSpeechStarted,
+    UserSpeechStopped,
+    UserTextReceived,
+)
+from engine.core.policy import OnInterrupt, Setup, ToolSpec
+from engine.core.reduce import PHASES, RULES, SETTLE, begin
+from engine.core.state import Phase, State
+from engine.core.units import LIMITS, MS, SECOND
+
+SETUP = Setup(
+    greeting="Hello.",
+    asr=("ear", "spare ear"),
+    llm=("model", "spare model"),
+    tts=("voice", "spare voice"),
+    tools=(
+        ToolSpec("look_up"),
+        ToolSpec("pay", on_interrupt=OnInterrupt.FINISH),
+        ToolSpec("search", on_interrupt=OnInterrupt.DETACH),
+        ToolSpec("goodbye", ends_call=True),
+    ),
+)
+
+WRITES = {
+    turn: {"turn"},
+    interruption: {"turn", "contest", "response", "playout", "tools", "conversation", "lost_at"},
+    ear: {"ear"},
+    tools: {"tools"},
+    recovery: {"response"},
+    response: {"response", "ended"},
+    speech: {"playout"},
+    playout: {"playout"},
+    conversation: {"conversation"},
+    idle: {"idle"},
+    reduce: {"started", "setup", "seed", "answered_by", "counters"},
+}
+"""What each file may write. `interruption` alone may write several slices."""
+
+
+def test_every_event_has_a_row_and_every_row_an_event() -> None:
+    assert RULES.keys() == set(get_args(Event))
+
+
+def test_every_phase_can_be_reached_and_left() -> None:
+    assert PHASES.keys() == set(Phase)
+    assert set().union(*PHASES.values()) == set(Phase)
+
+
+def test_every_public_step_of_the_core_stands_in_the_table() -> None:
+    used = {step for row in RULES.values() for step in row} | set(SETTLE)
+    for module in WRITES:
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            written_here = function.__module__ == module.__name__ and not name.startswith("_")
+            returns = inspect.signature(function).return_annotation
+            if written_here and returns == tuple[State, Commands] and name not in {"ask", "take_floor", "reduce"}:
+                assert function in used, f"{module.__name__}.{name} is never called"
+
+
+SMALL = st.integers(0, 3)
+AUDIO = st.integers(0, 20_000).map(lambda ms: ms * MS)
+TEXTS = st.sampled_from(
+    [
+        "",
+        "yes",
+        "mm hmm",
+        "stop",
+        "what time is it?",
+        "and",
+        "my number is one two three",
+        "Hello. How are you? ",
+        "x" * 5_000,
+    ]
+)
+
+
+def facts() -> st.SearchStrategy[Any]:
+    """Any fact at all, sensible or not."""
+    known: dict[str, st.SearchStrategy[Any]] = {
+        "at": AUDIO,
+        "audio_ns": AUDIO,
+        "heard_ns": AUDIO,
+        "duration_ns": AUDIO,
+        "run": SMALL,
+        "request": SMALL,
+        "chunk": SMALL,
+        "ear": SMALL,
+        "call": SMALL,
+        "text": TEXTS,
+        "name": st.sampled_from(["look_up", "pay", "search", "goodbye", "unknown"]),
+        "digit": st.sampled_from("0123456789*#"),
+        "setup": st.just(SETUP),
+        "retry_ns": st.sampled_from([0, 100 * MS, 60 * SECOND]),
+    }
+
+    def of(cls: type[Struct]) -> st.SearchStrategy[Any]:
+        fields = {
+            field.name: known.get(field.name, st.from_type(field.type) if field.type is not str else TEXTS)
+            for field in msgspec.structs.fields(cls)
+        }
+        return st.builds(cls, **fields)
+
+    return st.one_of([of(cls) for cls in get_args(Event) if cls is not SessionEnded])
+
+
+def assert_bounded(state: State) -> None:
+    assert len(state.conversation.messages) <= LIMITS.messages
+    assert len(state.turn.text) <= LIMITS.transcript_chars
+    assert len(state.playout.ledgers) <= LIMITS.runs_remembered + 1
+    assert all(len(ledger.chunks) <= 2 * LIMITS.chunks for ledger in state.playout.ledgers)
+    assert state.response.run is None or len(state.response.run.text) <= LIMITS.response_chars + 1_000
+    assert len(state.tools.calls) <= 100
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(facts(), max_size=60))
+def test_reduce_is_total_bounded_and_repeatable_for_any_facts_in_any_order(events: list[Any]) -> None:
+    first = again = begin()
+    for event in [SessionStarted(setup=SETUP), *events]:
+        before = first
+        first, commands = reduce.reduce(first, event)
+        again, repeated = reduce.reduce(again, event)
+        assert commands == repeated
+        assert first.at >= before.at
+        assert first.audio_ns >= before.audio_ns
+        assert first.deadlines.wall_ns is None or first.deadlines.wall_ns > first.at
+        assert_bounded(first)
+    assert first == again
+    ended, commands = reduce.reduce(first, SessionEnded(at=first.at, reason="hang-up"))
+    assert ended.deadlines.wall_ns is None
+    after, nothing = reduce.reduce(ended, ASRFinal(at=ended.at, ear=1, text="hello"))
+    assert nothing == ()
+    assert after.counters.stale == ended.counters.stale + 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(facts(), max_size=60))
+def test_each_step_writes_only_its_slice(events: list[Any]) -> None:
+    state = begin()
+    for event in [SessionStarted(setup=SETUP), *events]:
+        timed = reduce._timed(state, event)
+        if reduce._is_stale(timed, event):
+            continue
+        for step in RULES[type(event)]:
+            timed = assert_writes(step, timed, step(timed, event)[0])
+        for settle in SETTLE:
+            timed = assert_writes(settle, timed, settle(timed)[0])
+        state, _ = reduce.reduce(state, event)
+
+
+def assert_writes(step: Any, before: State, after: State) -> State:
+    allowed = WRITES[inspect.getmodule(step)]  # type: ignore[index]
+    for field in msgspec.structs.fields(State):
+        if field.name not in allowed:
+            unchanged = getattr(before, field.name) is getattr(after, field.name)
+            assert unchanged, f"{step.__module__}.{step.__name__} wrote {field.name}"
+    return after
+
+
+def test_state_holds_nothing_that_could_be_changed_in_place() -> None:
+    plain = (int, float, str, bytes, bool, type(None))
+
+    def look(cls: type[Struct], seen: set[type]) -> None:
+        if cls in seen:
+            return
+        seen.add(cls)
+        assert cls.__struct_config__.frozen, cls
+        for field in msgspec.structs.fields(cls):
+            for part in flat(field.type):
+                if isinstance(part, type) and issubclass(part, Struct):
+                    look(part, seen)
+                else:
+                    assert part is Ellipsis or issubclass(part, plain), f"{cls.__name__}.{field.name}: {part}"
+
+    def flat(annotation: Any) -> list[Any]:
+        inner = get_args(annotation)
+        return [leaf for part in inner for leaf in flat(part)] if inner else [annotation]
+
+    look(State, set())
+
+
+def test_a_fact_of_a_dead_run_changes_nothing_but_a_counter() -> None:
+    state, _ = reduce.reduce(begin(), SessionStarted(setup=SETUP))
+    for event in (
+        LLMToken(run=9, request=1, text="late"),
+        TTSChunkDone(run=9, chunk=1, duration_ns=1),
+        PlayoutAdvanced(run=9, heard_ns=1),
+        ToolResult(call=9, output="{}"),
+        ASRPartial(ear=9, text="late"),
+        AdapterFailed(stage=Stage.LLM, provider="model", kind="timeout", run=9, request=9),  # type: ignore[arg-type]
+    ):
+        after, commands = reduce.reduce(state, event)
+        assert commands == ()
+        assert after == msgspec.structs.replace(
+            state, counters=msgspec.structs.replace(state.counters, stale=state.counters.stale + 1)
+        )
+
+
+def test_facts_before_the_session_and_a_second_beginning_are_stale() -> None:
+    state, commands = reduce.reduce(begin(), ASRPartial(ear=1, text="hello"))
+    assert (state.counters.stale, commands) == (1, ())
+    state, _ = reduce.reduce(state, SessionStarted(setup=SETUP))
+    again, commands = reduce.reduce(state, SessionStarted(setup=Setup()))
+    assert (again.setup, commands) == (SETUP, ())
+
+
+def test_time_never_runs_backwards() -> None:
+    state, _ = reduce.reduce(begin(), SessionStarted(at=5 * SECOND, setup=SETUP))
+    state, _ = reduce.reduce(state, ASROpened(at=1 * SECOND, ear=1))
+    assert (state.at, state.counters.backwards) == (5 * SECOND, 1)
+
+
+def test_unusable_input_is_counted() -> None:
+    state, _ = reduce.reduce(begin(), SessionStarted(setup=SETUP))
+    state, commands = reduce.reduce(state, InputRejected(source="twilio", reason="not JSON"))
+    assert (state.counters.rejected, commands) == (1, ())
+
+
+def test_a_timer_is_ordered_only_when_a_deadline_changed() -> None:
+    state, commands = reduce.reduce(begin(), SessionStarted(setup=SETUP))
+    assert sum(isinstance(command, SetTimer) for command in commands) == 1
+    state, commands = reduce.reduce(state, InputRejected(source="x", reason="y"))
+    assert commands == ()
+
+
+def test_ten_thousand_tokens_in_a_burst_end_the_answer_at_its_limit() -> None:
+    state, _ = reduce.reduce(begin(), SessionStarted(setup=Setup(llm=("model",), tts=("voice",))))
+    state, commands = reduce.reduce(state, UserTextReceived(at=1, text="hello"))
+    request = next(command for command in commands if isinstance(command, StartLLM))
+    for count in range(10_000):
+        state, _ = reduce.reduce(state, LLMToken(at=2 + count, run=request.run, request=request.request, text="word. "))
+    assert state.response.run is not None
+    assert len(state.response.run.text) == LIMITS.response_chars
+    assert state.response.run.written
+    assert state.counters.stale > 0
+
+
+def test_a_megabyte_of_transcript_ends_the_turn_at_its_limit() -> None:
+    state, _ = reduce.reduce(begin(), SessionStarted(setup=Setup(asr=("ear",), llm=("model",), tts=("voice",))))
+    state, _ = reduce.reduce(state, ASROpened(at=1, ear=1))
+    state, commands = reduce.reduce(state, ASRFinal(at=2, ear=1, text="word " * 200_000))
+    asked = next(command for command in commands if isinstance(command, StartLLM))
+    assert len(asked.messages[-1].text) <= LIMITS.transcript_chars
+
+
+def test_the_session_survives_contradictory_facts() -> None:
+    state, _ = reduce.reduce(begin(), SessionStarted(setup=SETUP))
+    for event in (
+        UserSpeechStopped(at=1, audio_ns=0),
+        UserSpeechStopped(at=2, audio_ns=10),
+        UserSpeechStarted(at=3, audio_ns=5),
+        UserSpeechStarted(at=4, audio_ns=1),
+        ASRFinal(at=5, ear=7, text="for a stream that never was"),
+        LLMDone(at=6, run=1, request=1),
+        LLMToken(at=7, run=1, request=1, text="after done"),
+        PlayoutDone(at=8, run=1, heard_ns=10**15),
+        PlayoutStarted(at=9, run=1),
+        TimerFired(at=10, clock=Clock.AUDIO, audio_ns=3),
+    ):
+        state, _ = reduce.reduce(state, event)
+    assert state.phase in Phase
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_no_phase_moves_to_itself_in_the_table(phase: Phase) -> None:
+    assert phase not in PHASES[phase]
