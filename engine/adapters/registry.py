@@ -11,6 +11,7 @@ from engine.errors import ConfigError
 
 PROVIDERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {
+        "deepgram": "engine.adapters.deepgram_asr:Deepgram",
         "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
     },
     Stage.LLM: {

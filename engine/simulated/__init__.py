@@ -1,0 +1,26 @@
+"""Providers that speak the real wire protocols on this machine, with chosen delays and faults, and need no key.
+
+They serve `engine serve --simulate-providers`, the tests of the adapters and the fault matrix. Nothing here is shared with the
+adapters, so that the two cannot share one misunderstanding; the vendors' own clients prove the servers (tests/vendors).
+"""
+
+from importlib import import_module
+
+from engine.core.events import Stage
+from engine.simulated.base import Behaviour, SimulatedProvider
+
+SERVERS: dict[Stage, dict[str, str]] = {
+    Stage.ASR: {
+        "deepgram": "engine.simulated.deepgram_asr:DeepgramServer",
+    },
+    Stage.LLM: {},
+    Stage.TTS: {},
+}
+"""Stage -> name of the adapter -> the server it speaks to, as "module:Class". Imported on first use."""
+
+
+def simulated(stage: Stage, name: str, behaviour: Behaviour | None = None) -> SimulatedProvider:
+    """A server for the adapter of that name, not yet serving. Raises KeyError where there is none."""
+    module, _, attribute = SERVERS[stage][name].partition(":")
+    server: SimulatedProvider = getattr(import_module(module), attribute)(behaviour)
+    return server

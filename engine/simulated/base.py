@@ -1,0 +1,232 @@
+"""What all simulated providers share: a web server on a free port, the key, and the ways to misbehave."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import uvicorn
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+KEY = "simulated-key"
+"""The only key that is good here."""
+GARBAGE = "{<garbage>"
+
+
+class Fault(StrEnum):
+    """How a provider goes wrong after it has begun well."""
+
+    NONE = ""
+    STALL = "stall"
+    """It goes silent; the connection stays open."""
+    CLOSE = "close"
+    """It hangs up, with the behaviour's close code where there is a close code to give."""
+    ERROR = "error"
+    """It says so itself, in its own error message."""
+    GARBAGE = "garbage"
+    """It sends what cannot be read."""
+    FORMAT = "format"
+    """Its sound is in another format than was agreed."""
+
+
+class Behaviour(Struct, kw_only=True):
+    """How a simulated provider behaves. It may be changed while the server runs."""
+
+    first_ms: int = 0
+    """Before the first piece of every answer."""
+    step_ms: int = 0
+    """Before every further piece."""
+    status: int = 0
+    """Every request is refused with this HTTP status. 0: none is."""
+    code: str = ""
+    """The provider's name of the refusal, in its body."""
+    retry_after_s: int = 0
+    """Told with the refusal."""
+    fault: Fault = Fault.NONE
+    fault_after: int = 1
+    """Good pieces before the fault."""
+    close_code: int = 1011
+    faults: int = -1
+    """Answers or connections that meet the fault or the status. Below 0: all."""
+    variant: str = ""
+    """One of the provider's spellings of the same; see its server."""
+
+
+class HangUp(Exception):
+    """Raised inside a server to break a connection off."""
+
+
+class Line:
+    """One answer under a behaviour: call `step` before each piece of it."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self._pieces = 0
+        self._faulty = behaviour.fault is not Fault.NONE and behaviour.faults != 0
+        if self._faulty and behaviour.faults > 0:
+            behaviour.faults -= 1
+
+    async def step(self) -> Fault:
+        """Wait as the behaviour says; returns the fault that is due now: GARBAGE, ERROR, FORMAT or NONE. Raises HangUp."""
+        wait_ms = self._behaviour.step_ms if self._pieces else self._behaviour.first_ms
+        if wait_ms:
+            await asyncio.sleep(wait_ms / 1000)
+        self._pieces += 1
+        if not self._faulty or self._pieces <= self._behaviour.fault_after:
+            return Fault.NONE
+        if self._behaviour.fault is Fault.STALL:
+            await asyncio.Event().wait()
+        if self._behaviour.fault is Fault.CLOSE:
+            raise HangUp
+        return self._behaviour.fault
+
+
+class SimulatedProvider:
+    """One provider's server. Subclasses give the routes."""
+
+    def __init__(self, behaviour: Behaviour | None = None, *, key: str = KEY) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.key = key
+        self.seen: list[dict[str, Any]] = []
+        """What clients asked: path, query, and what the server adds. For tests to look at."""
+        self.url = ""
+        """http://host:port, once it is served."""
+
+    def routes(self) -> list[BaseRoute]:
+        """The paths it answers."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, object]:
+        """The options that point the provider's adapter here."""
+        return {"url": self.ws_url, "api_key": self.key}
+
+    def authorized(self, connection: HTTPConnection) -> bool:
+        """Whether the request carries the key the provider's way."""
+        raise NotImplementedError
+
+    def refusal_body(self, status: int, code: str) -> object:
+        """The provider's error object."""
+        return {
+            "error": {"type": code or "error", "message": "refused by the simulated provider", "code": code or None}
+        }
+
+    def refusal(self, connection: HTTPConnection) -> Response | None:
+        """The answer that refuses this request, if it is to be refused."""
+        self.seen.append({"path": connection.url.path, "query": dict(connection.query_params.multi_items())})
+        behaviour = self.behaviour
+        status, headers = 0, dict[str, str]()
+        if behaviour.status and behaviour.faults:
+            behaviour.faults -= behaviour.faults > 0
+            status = behaviour.status
+            if behaviour.retry_after_s:
+                headers["retry-after"] = str(behaviour.retry_after_s)
+        elif not self.authorized(connection):
+            status = 401
+        if not status:
+            return None
+        return JSONResponse(self.refusal_body(status, behaviour.code), status, headers=headers)
+
+    @asynccontextmanager
+    async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+        """Serve until the block ends; gives the http:// address."""
+        app = Starlette(routes=self.routes())
+        async with listening(app, host, port) as self.url:
+            yield self.url
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http", "ws", 1)
+
+
+def bearer(connection: HTTPConnection) -> str:
+    """The token of an `Authorization: Bearer` header."""
+    return connection.headers.get("authorization", "").removeprefix("Bearer ")
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The body, an object."""
+    body = msgspec.json.decode(await request.body())
+    return body if isinstance(body, dict) else {}
+
+
+class Peer:
+    """A client's WebSocket as a server sees it, under a behaviour."""
+
+    def __init__(self, websocket: WebSocket, behaviour: Behaviour) -> None:
+        self.websocket = websocket
+        self.line = Line(behaviour)
+        self._behaviour = behaviour
+
+    async def send(self, message: Mapping[str, object] | bytes) -> None:
+        """Send one message, as JSON text or as it is."""
+        if isinstance(message, bytes):
+            await self.websocket.send_bytes(message)
+        else:
+            await self.websocket.send_text(msgspec.json.encode(message).decode())
+
+    async def send_garbage(self) -> None:
+        await self.websocket.send_text(GARBAGE)
+
+    async def hang_up(self, code: int = 0, reason: str = "") -> None:
+        if self.websocket.application_state is WebSocketState.CONNECTED:
+            await self.websocket.close(code or self._behaviour.close_code, reason)
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        """What the client sends, until it leaves."""
+        while True:
+            message = await self.websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text: str | None = message.get("text")
+            yield text if text is not None else message["bytes"]
+
+
+class SocketProvider(SimulatedProvider):
+    """A provider spoken to over a WebSocket: subclasses hold one conversation in `converse`."""
+
+    async def converse(self, peer: Peer) -> None:
+        raise NotImplementedError
+
+    async def accept(self, websocket: WebSocket) -> None:
+        """Refuse or take the upgrade, then talk until one side leaves."""
+        if refusal := self.refusal(websocket):
+            await websocket.send_denial_response(refusal)
+            return
+        await websocket.accept(headers=[(b"x-request-id", b"simulated")])
+        peer = Peer(websocket, self.behaviour)
+        try:
+            await self.converse(peer)
+        except HangUp:
+            await peer.hang_up()
+        except WebSocketDisconnect:
+            return
+        await peer.hang_up(1000)
+
+
+@asynccontextmanager
+async def listening(app: Any, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve an ASGI app in this loop; gives its http:// address. Port 0: a free one."""
+    bound = socket.create_server((host, port))
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, ws="websockets-sansio", timeout_graceful_shutdown=0
+    )
+    # A connection broken off on purpose is an error to the server, and no news to anyone.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    # Not server.serve(): signals belong to whoever runs the loop.
+    await server.startup(sockets=[bound])
+    try:
+        yield f"http://{host}:{bound.getsockname()[1]}"
+    finally:
+        await server.shutdown(sockets=[bound])

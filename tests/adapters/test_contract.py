@@ -1,0 +1,181 @@
+"""What every adapter promises, asked of each because it is registered. Each speaks to its own simulated provider."""
+
+import asyncio
+import gc
+import logging
+from contextlib import aclosing
+
+import pytest
+
+from engine.adapters.registry import PROVIDERS, provider_class
+from engine.core.events import ASROpened, Stage
+from engine.core.units import SECOND
+from engine.errors import AdapterError, FailureKind
+from engine.simulated import SERVERS, simulated
+from engine.simulated.base import Behaviour, Fault
+from tests.adapters.drive import exercise, listen, make, words
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "sk-very-secret-4711"
+REMOTE = [(stage, name) for stage, names in PROVIDERS.items() for name in names if name in SERVERS[stage]]
+KEYED = [(stage, name) for stage, name in REMOTE if provider_class(stage, name).key_env]
+
+
+def of(stage):
+    return [name for found, name in REMOTE if found is stage]
+
+
+async def failure(stage, name, behaviour=None, **options):
+    """The error that an adapter meets."""
+    server = simulated(stage, name, behaviour)
+    async with server.serve():
+        with pytest.raises(AdapterError) as caught:
+            await exercise(stage, make(stage, name, server, **options))
+    assert caught.value.provider == name
+    return caught.value
+
+
+@pytest.mark.parametrize(("stage", "name"), [(stage, name) for stage, names in PROVIDERS.items() for name in names])
+class TestEveryAdapter:
+    def test_it_is_what_the_registry_calls_it(self, stage, name):
+        kind = provider_class(stage, name)
+        assert kind.name == name
+        assert kind.key_env == kind.key_env.upper()
+
+    def test_its_options_have_defaults_and_hide_the_key(self, stage, name):
+        options = provider_class(stage, name).options(api_key=SECRET)
+        assert SECRET not in repr(options)
+        assert SECRET not in str(options)
+
+    def test_it_shares_a_name_with_no_local_variable_of_its_key(self, stage, name):
+        assert SECRET not in repr(provider_class(stage, name)(provider_class(stage, name).options(api_key=SECRET)))
+
+
+@pytest.mark.parametrize(("stage", "name"), REMOTE)
+class TestEveryRemoteAdapter:
+    async def test_it_works(self, stage, name):
+        server = simulated(stage, name)
+        async with server.serve():
+            assert await exercise(stage, make(stage, name, server))
+
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (400, FailureKind.REJECTED),
+            (401, FailureKind.REJECTED),
+            (403, FailureKind.REJECTED),
+            (429, FailureKind.RATE_LIMITED),
+            (500, FailureKind.UNAVAILABLE),
+            (503, FailureKind.UNAVAILABLE),
+        ],
+    )
+    async def test_a_refusal_is_a_kind(self, stage, name, status, kind):
+        error = await failure(stage, name, Behaviour(status=status))
+        assert error.kind is kind
+
+    async def test_the_wait_it_is_asked_for_is_told(self, stage, name):
+        error = await failure(stage, name, Behaviour(status=429, retry_after_s=7))
+        assert error.retry_ns == 7 * SECOND
+
+    async def test_nobody_there_is_unavailable(self, stage, name):
+        server = simulated(stage, name)
+        async with server.serve():
+            pass
+        with pytest.raises(AdapterError) as caught:
+            await exercise(stage, make(stage, name, server))
+        assert caught.value.kind is FailureKind.UNAVAILABLE
+
+    async def test_tls_that_does_not_hold_is_unavailable(self, stage, name):
+        server = simulated(stage, name)
+        async with server.serve():
+            server.url = server.url.replace("http:", "https:")
+            with pytest.raises(AdapterError) as caught:
+                await exercise(stage, make(stage, name, server))
+        assert caught.value.kind is FailureKind.UNAVAILABLE
+
+    async def test_nonsense_is_a_protocol_error(self, stage, name):
+        error = await failure(stage, name, Behaviour(fault=Fault.GARBAGE))
+        assert error.kind is FailureKind.PROTOCOL
+
+    async def test_a_line_that_breaks_is_told(self, stage, name):
+        error = await failure(stage, name, Behaviour(fault=Fault.CLOSE))
+        assert error.kind in (FailureKind.CLOSED, FailureKind.UNAVAILABLE)
+
+    async def test_an_error_it_sends_itself_is_a_kind(self, stage, name):
+        error = await failure(stage, name, Behaviour(fault=Fault.ERROR))
+        assert error.kind in (FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.REJECTED)
+
+    async def test_a_stall_can_be_cancelled(self, stage, name):
+        server = simulated(stage, name, Behaviour(fault=Fault.STALL))
+        async with server.serve():
+            provider = make(stage, name, server)
+            task = asyncio.create_task(exercise(stage, provider))
+            await asyncio.wait([task], timeout=0.4)
+            assert not task.done()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    async def test_nothing_is_left_behind(self, stage, name):
+        server = simulated(stage, name)
+        async with server.serve():
+            await exercise(stage, make(stage, name, server))
+        gc.collect()
+        ours = [task for task in asyncio.all_tasks() if "engine/adapters" in str(task.get_coro())]
+        assert ours == []
+
+
+@pytest.mark.parametrize(("stage", "name"), KEYED)
+class TestEveryAdapterWithAKey:
+    async def test_a_wrong_key_is_rejected(self, stage, name):
+        error = await failure(stage, name, api_key="wrong")
+        assert error.kind is FailureKind.REJECTED
+
+    async def test_the_key_is_never_told(self, stage, name, caplog):
+        caplog.set_level(logging.DEBUG)
+        for behaviour in (Behaviour(), Behaviour(fault=Fault.ERROR), Behaviour(status=500)):
+            error = await failure(stage, name, behaviour, api_key=SECRET)
+            shown = "".join(map(str, (error, error.args, error.detail, error.__cause__, error.__context__)))
+            assert SECRET not in shown
+        assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("name", of(Stage.ASR))
+class TestEveryRecogniser:
+    async def test_it_opens_before_it_hears(self, name):
+        server = simulated(Stage.ASR, name)
+        async with server.serve():
+            facts = await listen(make(Stage.ASR, name, server).stream(3), "is anyone there")
+        assert isinstance(facts[0], ASROpened)
+        assert {fact.ear for fact in facts} == {3}
+        assert {fact.at for fact in facts} == {0}
+
+    async def test_sound_from_before_the_connection_is_not_lost(self, name):
+        server = simulated(Stage.ASR, name)
+        async with server.serve():
+            facts = await listen(make(Stage.ASR, name, server).stream(1), "the first words count", early=True)
+        assert words(facts).lower() == "the first words count"
+
+    async def test_two_calls_hear_only_their_own(self, name):
+        server = simulated(Stage.ASR, name)
+        async with server.serve():
+            provider = make(Stage.ASR, name, server)
+            said = ["one two three", "four five six"]
+            heard = await asyncio.gather(*(listen(provider.stream(1), text) for text in said))
+        assert [words(facts).lower() for facts in heard] == said
+
+    async def test_a_stream_that_nobody_reads_costs_nothing(self, name):
+        server = simulated(Stage.ASR, name)
+        stream = make(Stage.ASR, name, server).stream(1)
+        for _ in range(10_000):
+            stream.hear(bytes(640))
+
+    async def test_leaving_says_goodbye(self, name):
+        server = simulated(Stage.ASR, name)
+        async with server.serve():
+            stream = make(Stage.ASR, name, server).stream(1)
+            async with aclosing(stream.facts()) as facts:
+                await anext(facts)
+            stream.hear(bytes(640))
+            stream.finalize()
