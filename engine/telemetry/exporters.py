@@ -1,0 +1,129 @@
+"""How records leave: what to set, and the three OTLP exporters of OpenTelemetry's SDK, over HTTP or gRPC.
+
+The standard OTEL_EXPORTER_OTLP_* variables for headers, certificates and compression are read by the exporters themselves.
+"""
+
+from enum import StrEnum
+from functools import cached_property
+
+from msgspec import Struct
+from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from engine.telemetry import names
+from engine.telemetry.records import Span
+
+
+class Protocol(StrEnum):
+    """How OTLP is spoken. The values are those of OTEL_EXPORTER_OTLP_PROTOCOL."""
+
+    HTTP = "http/protobuf"
+    """Port 4318 by custom."""
+    GRPC = "grpc"
+    """Port 4317 by custom."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What is exported, and where to."""
+
+    endpoint: str
+    """The collector, such as http://localhost:4318."""
+    protocol: Protocol = Protocol.HTTP
+    service: str = "engine"
+    sample: float = 1.0
+    """Share of traces exported, 0 to 1, unless a traceparent from outside has decided it."""
+    content: bool = False
+    """Whether words of callers and agents are exported, under keys with a `pii` segment."""
+    lines: bool = True
+    """Whether log lines are exported."""
+    queue: int = 4_096
+    """Spans, and log lines, waiting for a collector at most; the oldest go first. About 4 MB when full, ten minutes of a call."""
+    timeout_s: float = 5.0
+    """How long one batch is tried."""
+    metric_interval_s: float = 15.0
+
+
+class Exporters(Struct, frozen=True):
+    """One for each signal."""
+
+    spans: SpanExporter
+    lines: LogRecordExporter
+    metrics: MetricExporter
+
+
+def exporters(settings: Settings) -> Exporters:
+    """Connect to nothing yet: the first batch does. The library of the other protocol is not imported."""
+    timeout_s = settings.timeout_s
+    if settings.protocol is Protocol.GRPC:
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GRPCLogs
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GRPCMetrics
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GRPCSpans
+
+        plain, where = settings.endpoint.startswith("http://"), settings.endpoint
+        return Exporters(
+            GRPCSpans(where, insecure=plain, timeout=timeout_s),
+            GRPCLogs(where, insecure=plain, timeout=timeout_s),
+            GRPCMetrics(where, insecure=plain, timeout=timeout_s),
+        )
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as HTTPLogs
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HTTPMetrics
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HTTPSpans
+
+    base = settings.endpoint.rstrip("/")
+    return Exporters(
+        HTTPSpans(f"{base}/v1/traces", timeout=timeout_s),
+        HTTPLogs(f"{base}/v1/logs", timeout=timeout_s),
+        HTTPMetrics(f"{base}/v1/metrics", timeout=timeout_s),
+    )
+
+
+class OneResource(Resource):
+    """The process as the exporter's batches name it. Hashed for every span of a batch, so the hash is made once."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+def resource(service: str, version: str) -> Resource:
+    """Who is speaking. OTEL_RESOURCE_ATTRIBUTES adds to it."""
+    known = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version})
+    return OneResource(known.attributes, known.schema_url)
+
+
+SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+OK = Status(StatusCode.UNSET)
+
+
+class Maker:
+    """Turns our spans into what the exporter reads."""
+
+    def __init__(self, made_by: Resource, version: str) -> None:
+        self.resource = made_by
+        self.scope = InstrumentationScope(names.SCOPE, version, names.SCHEMA_URL)
+
+    def span(self, span: Span) -> ReadableSpan:
+        parent = None
+        if span.parent_id:
+            parent = SpanContext(span.trace_id, span.parent_id, span.remote, SAMPLED)
+        return ReadableSpan(
+            name=span.name,
+            context=SpanContext(span.trace_id, span.span_id, False, SAMPLED),
+            parent=parent,
+            resource=self.resource,
+            attributes=span.attributes,
+            links=tuple(Link(SpanContext(trace_id, span_id, True, SAMPLED)) for trace_id, span_id in span.links),
+            kind=SpanKind.CLIENT if span.client else SpanKind.INTERNAL,
+            status=Status(StatusCode.ERROR, span.error) if span.error else OK,
+            start_time=span.start_ns,
+            end_time=span.end_ns,
+            instrumentation_scope=self.scope,
+        )

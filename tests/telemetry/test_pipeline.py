@@ -1,0 +1,135 @@
+"""What leaves a live call arrives at a collector; a collector that is dead, slow or refusing is not noticed by the call."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from engine.telemetry import Call, Settings, Telemetry, names
+from engine.telemetry.exporters import Exporters, exporters
+from engine.telemetry.fold import Fold
+from engine.telemetry.pipeline import COUNTERS, HISTOGRAMS
+from engine.telemetry.records import Line, Span, trace_of
+from tests.calls import BARGE_IN, Step, steps_of
+from tests.telemetry.collector import collector, nobody
+
+CALL = Call(session="abc", began_ns=1_700_000_000_000_000_000)
+
+
+def watched(telemetry: Telemetry, steps: list[Step], session: str = "abc") -> None:
+    observer = telemetry.observer(Call(session=session, began_ns=CALL.began_ns))
+    for step in steps:
+        observer(*step)
+    observer.close()
+
+
+def test_spans_lines_and_metrics_arrive_joined_by_trace() -> None:
+    steps = steps_of(BARGE_IN)
+    fold = Fold(CALL)
+    records = [record for step in steps for record in fold(*step)]
+    with collector() as server:
+        telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
+        watched(telemetry, steps)
+        assert telemetry.close()
+        made = {(span.trace_id, span.span_id, span.parent_id) for span in records if isinstance(span, Span)}
+        assert {
+            (int.from_bytes(span.trace_id), int.from_bytes(span.span_id), int.from_bytes(span.parent_span_id))
+            for span in server.spans()
+        } == made
+        lines = {(line.trace_id, line.span_id, line.body) for line in records if isinstance(line, Line)}
+        assert {
+            (int.from_bytes(line.trace_id), int.from_bytes(line.span_id), line.event_name) for line in server.lines()
+        } == lines
+        resource = server.traces[0].resource_spans[0].resource
+        known = {pair.key: pair.value.string_value for pair in resource.attributes}
+        assert (known["service.name"], known["service.version"]) == ("engine", "1.2.3")
+
+
+def test_a_histogram_carries_the_trace_of_a_run_as_its_exemplar() -> None:
+    with collector() as server:
+        telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
+        watched(telemetry, steps_of(BARGE_IN))
+        assert telemetry.close()
+        (point,) = server.points(names.M_V2V)
+        assert (point.count, point.sum) == (2, 2.6)
+        traces = {int.from_bytes(exemplar.trace_id) for exemplar in point.exemplars}
+        assert traces == {trace_of("abc", 2).trace_id, trace_of("abc", 3).trace_id}
+
+
+def test_the_hosts_own_counts_are_reported() -> None:
+    with collector() as server:
+        telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
+        telemetry.watch_host(active=lambda: 3, refused=lambda: 2)
+        telemetry.note_loop_lag(0.004)
+        telemetry.note_tick(0.001)
+        assert telemetry.close()
+        assert [point.as_int for point in server.points(names.M_ACTIVE)] == [3]
+        assert [point.as_int for point in server.points(names.M_REFUSED)] == [2]
+        assert [point.sum for point in server.points(names.M_LOOP_LAG)] == [0.004]
+        assert [point.sum for point in server.points(names.M_TICK_LATE)] == [0.001]
+
+
+@contextmanager
+def trouble(kind: str) -> Iterator[str]:
+    if kind == "down":
+        yield nobody()
+        return
+    with collector({"slow": None, "refusing": 503, "forbidding": 403}[kind]) as server:
+        yield server.endpoint
+
+
+@pytest.mark.parametrize("kind", ["down", "slow", "refusing", "forbidding"])
+def test_a_collector_in_trouble_is_not_waited_for(kind: str) -> None:
+    steps = steps_of(BARGE_IN)
+    with trouble(kind) as endpoint:
+        telemetry = Telemetry(Settings(endpoint=endpoint, queue=64, timeout_s=0.2), "1.2.3")
+        # The slow one answers nothing before this block is left: if a call waited for it, this would never end.
+        for number in range(50):
+            watched(telemetry, steps, str(number))
+        telemetry.close(timeout_s=3.0)
+
+
+class Gate(SpanExporter):
+    """Takes nothing until it is opened."""
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.taken = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.open.wait()
+        self.taken += len(spans)
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        """Holds nothing."""
+
+
+def test_what_waits_for_a_slow_collector_is_bounded() -> None:
+    gate, steps = Gate(), steps_of(BARGE_IN)
+    with collector() as server:
+        settings = Settings(endpoint=server.endpoint, queue=64)
+        ways = exporters(settings)
+        telemetry = Telemetry(settings, "1.2.3", Exporters(gate, ways.lines, ways.metrics))
+        for number in range(50):
+            watched(telemetry, steps, str(number))
+        gate.open.set()
+        assert telemetry.close()
+        assert 64 <= gate.taken <= 2 * 64  # What waited, and the batch that was under way.
+
+
+def test_an_unsampled_run_gives_no_exemplar() -> None:
+    with collector() as server:
+        telemetry = Telemetry(Settings(endpoint=server.endpoint, sample=0.0), "1.2.3")
+        watched(telemetry, steps_of(BARGE_IN))
+        assert telemetry.close()
+        (point,) = server.points(names.M_V2V)
+        assert (point.count, list(point.exemplars), server.spans()) == (2, [], [])
+
+
+def test_every_measure_of_the_fold_has_an_instrument() -> None:
+    written = {value for name, value in vars(names).items() if name.startswith("M_")}
+    assert written - {names.M_ACTIVE, names.M_REFUSED} == HISTOGRAMS.keys() | COUNTERS.keys()
