@@ -22,6 +22,7 @@
 
 import difflib
 import textwrap
+from collections.abc import Callable
 
 from engine.core.commands import Commands
 from engine.core.events import Clock, Event, SessionStarted, TimerFired, TransportLost, TransportResumed
@@ -42,14 +43,18 @@ from engine.replay.notation import (
 
 SETUP = Setup(asr=("ear",), llm=("model",), tts=("voice",))
 """What a script's session is given unless told otherwise: one provider of each kind, the balanced policy, no greeting."""
+Observer = Callable[[Event, State, State, Commands], None]
 TIMERS_MAX = 1_000
 """Between two lines. More is a deadline that does not move."""
 
 
-def check(script: str, setup: Setup = SETUP, *, seed: int = 0) -> State:
-    """Run a script; returns the state after its last line. Raises AssertionError with the whole call where it differs."""
+def check(script: str, setup: Setup = SETUP, *, seed: int = 0, observer: Observer | None = None) -> State:
+    """Run a script; returns the state after its last line. Raises AssertionError with the whole call where it differs.
+
+    observer: told each step, as a session's observers are.
+    """
     written = parse_script(textwrap.dedent(script))
-    call = Call(setup, seed, recorded=written.recorded)
+    call = Call(setup, seed, recorded=written.recorded, observer=observer)
     call.run(written.lines)
     if call.expected != call.actual:
         lines = difflib.ndiff(_lines(call.expected), _lines(call.actual))
@@ -65,12 +70,13 @@ def _lines(parts: list[str]) -> list[str]:
 class Call:
     """One call under way."""
 
-    def __init__(self, setup: Setup, seed: int, *, recorded: bool) -> None:
+    def __init__(self, setup: Setup, seed: int, *, recorded: bool, observer: Observer | None) -> None:
         self.state = State()
         self.context = Context()
         self.setup = setup
         self.seed = seed
         self.recorded = recorded
+        self.observer = observer
         self.now = 0
         self.place_ns = 0
         """Where the caller's sound stood at `since`."""
@@ -166,7 +172,10 @@ class Call:
     def feed(self, event: Event) -> tuple[str, str, Commands]:
         """Reduce one fact. Returns it and its orders in words, and the orders."""
         fact = write_event(event, self.context, self.audio_ns())
-        self.state, commands = reduce(self.state, event)
+        before = self.state
+        self.state, commands = reduce(before, event)
+        if self.observer:
+            self.observer(event, before, self.state, commands)
         self.context.saw(event)
         orders = write_commands(commands, self.context)
         return fact, orders, commands
