@@ -53,14 +53,20 @@ def check(script: str, setup: Setup = SETUP, *, seed: int = 0, observer: Observe
 
     observer: told each step, as a session's observers are.
     """
-    written = parse_script(textwrap.dedent(script))
-    call = Call(setup, seed, recorded=written.recorded, observer=observer)
-    call.run(written.lines)
+    call = play(script, setup, seed=seed, observer=observer)
     if call.expected != call.actual:
         lines = difflib.ndiff(_lines(call.expected), _lines(call.actual))
         shown = "\n".join(line for line in lines if not line.startswith("?"))
         raise AssertionError(f"the call differs from its script (- as written, + as it went):\n{shown}")
     return call.state
+
+
+def play(script: str, setup: Setup = SETUP, *, seed: int = 0, observer: Observer | None = None) -> "Call":
+    """Run a script without comparing: for calls that are material, not a claim."""
+    written = parse_script(textwrap.dedent(script))
+    call = Call(setup, seed, recorded=written.recorded, observer=observer)
+    call.run(written.lines)
+    return call
 
 
 def _lines(parts: list[str]) -> list[str]:

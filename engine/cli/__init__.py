@@ -17,6 +17,8 @@ from engine.errors import ConfigError
 
 COMMANDS: dict[str, str] = {
     "config": "check the configuration and show what it comes to",
+    "show": "print a recorded call as text",
+    "verify": "check that journals are unchanged and that today's rules decide the same",
 }
 """Name -> one line of help. The module is engine.cli.<name>."""
 

@@ -19,35 +19,41 @@ def state_digest(before: State, after: State) -> str:
 
     Values are compared, never identities, and packed as MessagePack: no hash, no order of a set, no decimal of a float is in it.
     """
-    return blake2b(_pack(list(_changed(before, after))), digest_size=8).hexdigest()
+    return blake2b(_pack(_changed(before, after)), digest_size=8).hexdigest()
 
 
-def _changed(before: State, after: State) -> Iterator[tuple[Any, ...]]:
+def _changed(before: State, after: State) -> list[Any]:
+    """Slice, field and value of what changed, flat; of a history only what follows the part that both share."""
+    found: list[Any] = []
     for name in _FIELDS:
         old, new = getattr(before, name), getattr(after, name)
         if old is new:
             continue
         if not isinstance(new, Struct):
             if old != new:
-                yield name, new
+                found += (name, new)
             continue
         for field in new.__struct_fields__:
             past, now = getattr(old, field), getattr(new, field)
-            if past is now or past == now:
+            if past is now:
                 continue
-            if isinstance(now, tuple):
+            if type(now) is tuple:
                 same = _common(past, now)
-                yield name, field, same, now[same:]
-            else:
-                yield name, field, now
+                if same < len(now) or same < len(past):
+                    found += (name, field, same, now[same:])
+            elif past != now:
+                found += (name, field, now)
+    return found
 
 
 def _common(old: tuple[Any, ...], new: tuple[Any, ...]) -> int:
     """How many entries two histories share from the beginning."""
-    for index, (past, now) in enumerate(zip(old, new, strict=False)):
+    same = 0
+    for past, now in zip(old, new, strict=False):
         if past is not now and past != now:
-            return index
-    return min(len(old), len(new))
+            break
+        same += 1
+    return same
 
 
 class Change(Struct, frozen=True):

@@ -20,6 +20,7 @@ from msgspec import Struct
 from engine import __version__
 from engine.core.commands import Command, Commands, Message, Order, StartLLM
 from engine.core.events import Event, SessionStarted
+from engine.core.policy import Setup
 from engine.core.reduce import RULES_VERSION
 from engine.core.state import Phase, State
 from engine.replay.delta import state_digest
@@ -187,10 +188,13 @@ class Sink(Protocol):
     """Where lines go. Never raises and never waits."""
 
     def write(self, line: bytes) -> bool:
-        """Take a line. False: it will not be kept, nor will any after it."""
+        """Take a line. False: it is not kept, nor will any be after it."""
 
-    def close(self, last: bytes) -> None:
-        """Write the last line and close. Where writing failed before, a torn mark stands in its place if there is room."""
+    def tear(self, reason: str) -> None:
+        """Keep nothing more: something could not be written."""
+
+    def close(self, last: bytes, lost: int) -> None:
+        """Write the last line and close. Where writing failed before, a torn mark takes its place; `lost` lines were not even sent."""
 
 
 class Recorder:
@@ -199,23 +203,60 @@ class Recorder:
     def __init__(self, sink: Sink, *, session: str, started_ns: int) -> None:
         self.session = session
         self.started_ns = started_ns
-        self.events = 0
-        self.lines = 0
+        self.torn = False
+        """Something could not be written; the rest of the call is not recorded."""
+        self._events = 0
+        self._lines = 0
+        self._lost = 0
         self._sink = sink
         self._chain = Chain()
-        self._whole = True
-
-    @property
-    def torn(self) -> bool:
-        """Something could not be written; the rest of the call is not recorded."""
-        return not self._whole
 
     def __call__(self, event: Event, before: State, after: State, commands: Commands) -> None:
         """Write one step."""
-        if not self.lines:
-            self._begin(event)
-        step = Step(
-            seq=self.events,
+        if self.torn:
+            self._lost += 1
+            return
+        if not self._lines:
+            self._write(self._header(event))
+        try:
+            self._write(self._step(event, before, after, commands))
+        except UnicodeEncodeError:
+            # A lone surrogate in a text: neither JSON nor a digest can carry it. The call matters more than its recording.
+            self.torn = True
+            self._lost += 1
+            self._sink.tear("a text cannot be encoded")
+        self._events += 1
+
+    def note(
+        self, at: int, source: str, what: str, run: int = 0, data: Mapping[str, int | float | str | bool] | None = None
+    ) -> None:
+        """Write down something beside the facts. Before the first fact there is no call to write it to."""
+        if self._lines and not self.torn:
+            self._write(Activity(at=at, source=source, what=what, run=run, data=dict(data or {})))
+
+    def close(self) -> None:
+        """Write the end. A call in which nothing happened leaves no file."""
+        last = self._chain.seal(Footer(events=self._events, lines=self._lines)) if self._lines else b""
+        self._sink.close(last, self._lost)
+
+    def _header(self, event: Event) -> Header:
+        setup = event.setup if isinstance(event, SessionStarted) else Setup()
+        return Header(
+            format=FORMAT,
+            engine=__version__,
+            rules=RULES_VERSION,
+            session=self.session,
+            started=datetime.fromtimestamp(self.started_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+            started_ns=self.started_ns,
+            asr=setup.asr,
+            llm=setup.llm,
+            tts=setup.tts,
+            transport=setup.transport,
+        )
+
+    def _step(self, event: Event, before: State, after: State, commands: Commands) -> Step:
+        return Step(
+            seq=self._events,
             at=after.at,
             event=event,
             before=before.phase,
@@ -224,45 +265,10 @@ class Recorder:
             commands=sealed(commands),
             state=state_digest(before, after),
         )
-        self.events += 1
-        self._write(step)
-
-    def note(
-        self, at: int, source: str, what: str, run: int = 0, data: Mapping[str, int | float | str | bool] = {}
-    ) -> None:
-        """Write down something beside the facts. Before the first fact there is no call to write it to."""
-        if self.lines:
-            self._write(Activity(at=at, source=source, what=what, run=run, data=dict(data)))
-
-    def close(self) -> None:
-        """Write the end. A call in which nothing happened leaves no file."""
-        self._sink.close(self._chain.seal(Footer(events=self.events, lines=self.lines)) if self.lines else b"")
-
-    def _begin(self, event: Event) -> None:
-        setup = event.setup if isinstance(event, SessionStarted) else None
-        self._write(
-            Header(
-                format=FORMAT,
-                engine=__version__,
-                rules=RULES_VERSION,
-                session=self.session,
-                started=datetime.fromtimestamp(self.started_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
-                started_ns=self.started_ns,
-                asr=setup.asr if setup else (),
-                llm=setup.llm if setup else (),
-                tts=setup.tts if setup else (),
-                transport=setup.transport if setup else "",
-            )
-        )
 
     def _write(self, entry: Struct) -> None:
-        self.lines += 1
-        if not self._whole:
-            return
-        try:
-            line = self._chain.seal(entry)
-        except UnicodeEncodeError:
-            # A lone surrogate in a text: JSON cannot carry it. The call matters more than its recording.
-            self._whole = False
-            return
-        self._whole = self._sink.write(line)
+        line = self._chain.seal(entry)
+        self._lines += 1
+        if not self._sink.write(line):
+            self.torn = True
+            self._lost += 1

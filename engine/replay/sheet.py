@@ -51,9 +51,8 @@ class Sheet:
     def write(self, line: bytes) -> bool:
         """Gather a line. False once the recording is torn."""
         if not self.failure and self._taken - self._given + len(line) > PENDING_BYTES_MAX:
-            self.failure = "the disk is too slow"
+            self.tear("the disk is too slow")
         if self.failure:
-            self._refused += 1
             return False
         self._taken += len(line)
         self._lines.append(line)
@@ -61,8 +60,13 @@ class Sheet:
             self.flush()
         return True
 
-    def close(self, last: bytes) -> None:
-        """Write what is left, then `last`. With a scribe this happens in its thread, soon."""
+    def tear(self, reason: str) -> None:
+        """Keep nothing more, and say why. The first reason stands."""
+        self.failure = self.failure or reason
+
+    def close(self, last: bytes, lost: int = 0) -> None:
+        """Write what is left, then `last`, or a torn mark. With a scribe this happens in its thread, soon."""
+        self._refused = lost
         self._last = last
         if self._scribe is None:
             self.flush()
@@ -96,7 +100,7 @@ class Sheet:
                 done += os.write(self._file, data[done:])
         except OSError as error:
             self._broken = True
-            self.failure = error.strerror or "a write failed"
+            self.tear(error.strerror or "a write failed")
             self._lost += len(lines) - data.count(b"\n", 0, done)
         self._size += data.rfind(b"\n", 0, done) + 1
         self._given += len(data)
