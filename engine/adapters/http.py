@@ -106,6 +106,33 @@ def status_kind(status: int, code: str = "") -> FailureKind:
     return FailureKind.PROTOCOL
 
 
+def stream_failure(provider: str, error: object) -> AdapterError:
+    """An error that came inside a stream, after its 200: by its number where it has one, else by its name.
+
+    error:  what stands under "error": an object, or a sentence.
+    """
+    number = error.get("code") if isinstance(error, dict) else None
+    code = code_in(error)
+    if isinstance(number, int) and 400 <= number < 600:
+        return AdapterError(provider, status_kind(number, code), f"in the stream: {number} {code}".rstrip())
+    return AdapterError(provider, named_kind(code), f"in the stream: {code or 'no code'}")
+
+
+def named_kind(code: str) -> FailureKind:
+    """What a machine-readable name of an error means."""
+    if code in NOT_COMING_BACK:
+        return FailureKind.REJECTED
+    if "rate_limit" in code or code in ("slow_down", "RESOURCE_EXHAUSTED"):
+        return FailureKind.RATE_LIMITED
+    if code.startswith(
+        ("invalid", "context_length", "authentication", "permission", "unsupported", "BadRequest", "INVALID")
+    ):
+        return FailureKind.REJECTED
+    if code.startswith("timeout"):
+        return FailureKind.TIMEOUT
+    return FailureKind.UNAVAILABLE
+
+
 def error_code(body: bytes) -> str:
     """The machine-readable name inside an error's body, or "" where there is none that is fit for a log.
 

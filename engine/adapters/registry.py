@@ -15,6 +15,7 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
     },
     Stage.LLM: {
+        "openai": "engine.adapters.openai_chat:OpenAIChat",
         "scripted": "engine.adapters.scripted:Scripted",
     },
     Stage.TTS: {

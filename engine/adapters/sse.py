@@ -6,7 +6,7 @@ Source: WHATWG HTML, section 9.2.6 "Interpreting an event stream".
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from msgspec import Struct
 
@@ -82,6 +82,10 @@ class EventParser:
             self._data.append(value.decode("utf-8", "replace"))
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
+        elif field == b"error":
+            # Not of the standard: llama.cpp's server writes an error that comes after its 200 as a field of this name.
+            self._name = "error"
+            self._data.append(value.decode("utf-8", "replace"))
         # An empty field name is a comment (keep-alive); `id`, `retry` and unknown fields mean nothing to us.
         return None
 
@@ -91,11 +95,16 @@ class EventParser:
         return event
 
 
-async def read_events(provider: str, pieces: AsyncIterator[bytes]) -> AsyncIterator[ServerEvent]:
+async def read_events(provider: str, pieces: AsyncIterator[bytes]) -> AsyncGenerator[ServerEvent, None]:
     """The events of a response's body, as they come. Raises AdapterError (PROTOCOL), and whatever `pieces` raises."""
     parser = EventParser(provider)
-    async for piece in pieces:
-        for event in parser.feed(piece):
+    try:
+        async for piece in pieces:
+            for event in parser.feed(piece):
+                yield event
+        for event in parser.close():
             yield event
-    for event in parser.close():
-        yield event
+    finally:
+        if isinstance(pieces, AsyncGenerator):
+            # Now, and not when the garbage collector comes by: the connection hangs on it.
+            await pieces.aclose()

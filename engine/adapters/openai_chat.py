@@ -1,0 +1,276 @@
+"""Any server that speaks OpenAI's Chat Completions: OpenAI, Azure, Groq, Together, Ollama, vLLM, llama.cpp and many more.
+
+Which one is a matter of `base_url`. Cancelling closes the connection, so the next question would pay for a new one: another is
+opened in the background while the caller is still speaking.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from typing import Annotated, Any, ClassVar
+
+import httpx
+import msgspec
+from msgspec import Meta, field
+
+from engine.adapters.base import LLMFact, LLMRequest, Options
+from engine.adapters.http import check, failures, make_client, stream_failure
+from engine.adapters.openai_wire import (
+    REASONS,
+    Choice,
+    PartialCalls,
+    Piece,
+    Thoughts,
+    Usage,
+    messages_json,
+    text_of,
+    tools_json,
+)
+from engine.adapters.sse import ServerEvent, read_events
+from engine.core.events import LLMDone, LLMToken, LLMToolCall
+from engine.errors import AdapterError, FailureKind
+
+NAME = "openai"
+OPENAI = "https://api.openai.com/v1"
+DONE = "[DONE]"
+AFTER_FINISH_S = 0.3
+"""Wait for usage and the stream's own end once the model has finished. They come in the same packet, or not at all."""
+NEWER_NAME = ("api.openai.com", ".openai.azure.com")
+"""Hosts that want `max_completion_tokens`; the others know `max_tokens`, and Ollama silently ignores the newer name."""
+
+decode_piece = msgspec.json.Decoder(Piece).decode
+
+
+class OpenAIChatOptions(Options, frozen=True, kw_only=True):
+    """Settings of a Chat Completions server."""
+
+    key_required: ClassVar[bool] = False
+
+    model: Annotated[str, Meta(min_length=1, extra={"env": "LLM_MODEL"})]
+    """The model's name, as the server knows it."""
+    base_url: Annotated[str, Meta(pattern="^https?://", extra={"env": "LLM_BASE_URL"})] = OPENAI
+    """The address under which /chat/completions lies."""
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    """Not sent unless set: reasoning models refuse it."""
+    max_tokens: Annotated[int, Meta(ge=0)] = 0
+    """Of one answer. 0: the server's own limit."""
+    reasoning_effort: str = ""
+    """none, minimal, low, …: which are allowed depends on the model. Empty: not sent. Thinking is silence to a caller."""
+    parallel_tool_calls: bool | None = None
+    """Not sent unless set."""
+    api_version: str = ""
+    """Azure's older addresses need one; the key then goes into the header `api-key`."""
+    organization: str = ""
+    """OpenAI's, where a key belongs to several."""
+    usage: bool = True
+    """Ask for token counts at the end of each answer. Off for servers that refuse stream_options."""
+    http2: bool = False
+    """One connection for all calls. Cancelling then is a reset of one stream."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further fields of the request, sent as they are (top_p, service_tier, chat_template_kwargs, …)."""
+
+    def __post_init__(self) -> None:
+        if self.base_url.startswith(OPENAI) and not self.api_key:
+            raise ValueError("api.openai.com needs a key: set LLM_API_KEY, or LLM_BASE_URL for a server of your own")
+
+
+class OpenAIChat:
+    """The provider. One pool of connections for the process."""
+
+    name: ClassVar[str] = NAME
+    options: ClassVar[type[Options]] = OpenAIChatOptions
+    key_env: ClassVar[str] = "LLM_API_KEY"
+
+    def __init__(self, options: OpenAIChatOptions) -> None:
+        self._options = options
+        self._client = make_client(options.base_url, headers_of(options), http2=options.http2)
+        self._query = {"api-version": options.api_version} if options.api_version else {}
+        self._warming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open a connection. Raises AdapterError, where the server cannot be reached or the key is wrong; it may be used all the
+        same (the server may come up later), and must be stopped."""
+        await self._warm()
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        if self._warming is not None:
+            self._warming.cancel()
+            with suppress(asyncio.CancelledError, AdapterError):
+                await self._warming
+        await self._client.aclose()
+
+    async def stream(self, request: LLMRequest) -> AsyncIterator[LLMFact]:
+        """One answer. Raises AdapterError."""
+        answer = Answer(request)
+        try:
+            with failures(NAME):
+                async with self._ask(request) as response:
+                    await check(NAME, response)
+                    async with aclosing(read_events(NAME, response.aiter_bytes())) as events:
+                        while (event := await following(events, ending=answer.ending)) is not None:
+                            for fact in answer.take(event):
+                                yield fact
+        except (asyncio.CancelledError, GeneratorExit):
+            self._warm_again()
+            raise
+        yield answer.close()
+
+    def _ask(self, request: LLMRequest) -> AbstractAsyncContextManager[httpx.Response]:
+        return self._client.stream(
+            "POST",
+            "chat/completions",
+            params=self._query,
+            content=msgspec.json.encode(body_of(self._options, request)),
+            headers=dict(request.headers),
+        )
+
+    async def _warm(self) -> None:
+        """Any answer opens a connection; only a refused key is trouble (a server need not list its models)."""
+        with failures(NAME):
+            response = await self._client.get("models", params=self._query)
+        if response.status_code == 401:
+            raise AdapterError(NAME, FailureKind.REJECTED, "HTTP 401: the key is not accepted")
+
+    def _warm_again(self) -> None:
+        """Replace the connection that a cancelled answer closed, unless that is under way."""
+        if self._warming is None or self._warming.done():
+            self._warming = asyncio.create_task(self._warm(), name="openai: warm")
+            self._warming.add_done_callback(taken)
+
+
+def taken(task: "asyncio.Task[None]") -> None:
+    """Warming that failed is no trouble yet: the next question will meet it, and say so."""
+    if not task.cancelled():
+        task.exception()
+
+
+def headers_of(options: OpenAIChatOptions) -> dict[str, str]:
+    # No compression: a gzip stream holds the first words back until its block is full.
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+    if options.api_key and options.api_version:
+        headers["api-key"] = options.api_key
+    elif options.api_key:
+        headers["Authorization"] = f"Bearer {options.api_key}"
+    if options.organization:
+        headers["OpenAI-Organization"] = options.organization
+    return headers
+
+
+def body_of(options: OpenAIChatOptions, request: LLMRequest) -> dict[str, Any]:
+    """The request, as JSON will have it."""
+    body: dict[str, Any] = {"model": options.model, "messages": messages_json(request.messages), "stream": True}
+    if options.usage:
+        body["stream_options"] = {"include_usage": True}
+    if request.tools:
+        body["tools"] = tools_json(request.tools)
+        if options.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = options.parallel_tool_calls
+    if options.temperature is not None:
+        body["temperature"] = options.temperature
+    if options.max_tokens:
+        newer = any(host in options.base_url for host in NEWER_NAME)
+        body["max_completion_tokens" if newer else "max_tokens"] = options.max_tokens
+    if options.reasoning_effort:
+        body["reasoning_effort"] = options.reasoning_effort
+    return body | options.extra
+
+
+async def following(events: AsyncGenerator[ServerEvent, None], *, ending: bool) -> ServerEvent | None:
+    """The next event, or None at the end of the stream, which is not waited for when the model has finished already."""
+    if not ending:
+        return await anext(events, None)
+    try:
+        async with asyncio.timeout(AFTER_FINISH_S):
+            return await anext(events, None)
+    except TimeoutError:
+        return None
+
+
+class Answer:
+    """One answer, put together from its events."""
+
+    def __init__(self, request: LLMRequest) -> None:
+        self._run = request.run
+        self._request = request.request
+        self._calls = PartialCalls(NAME)
+        self._called = 0
+        self._thoughts = Thoughts()
+        self._reason = ""
+        self._usage = Usage()
+        self._model = ""
+        self.done = False
+        """The server has said [DONE]."""
+
+    @property
+    def ending(self) -> bool:
+        """The model has finished; only usage and [DONE] may follow."""
+        return self.done or self._reason != ""
+
+    def take(self, event: ServerEvent) -> list[LLMFact]:
+        """What one event says. Raises AdapterError."""
+        if self.done:
+            return []
+        if event.data.strip() == DONE:
+            self.done = True
+            return self._finish(self._reason or "stop")
+        try:
+            piece = decode_piece(event.data)
+        except msgspec.DecodeError as error:
+            raise AdapterError(NAME, FailureKind.PROTOCOL, "a chunk that cannot be read") from error
+        trouble = piece.error or (piece.x_groq.error if piece.x_groq else None)
+        if trouble or event.name == "error":
+            raise stream_failure(NAME, trouble or msgspec.json.decode(event.data))
+        self._model = self._model or piece.model or ""
+        self._usage = piece.usage or (piece.x_groq.usage if piece.x_groq else None) or self._usage
+        first = next((choice for choice in piece.choices or () if not choice.index), None)
+        return self._choose(first) if first is not None else []
+
+    def _choose(self, choice: Choice) -> list[LLMFact]:
+        facts: list[LLMFact] = []
+        if choice.delta is not None:
+            if text := self._thoughts.take(text_of(choice.delta)):
+                facts.append(self._token(text))
+            for fragment in choice.delta.tool_calls or ():
+                self._calls.add(fragment)
+        if choice.finish_reason == "error":
+            raise AdapterError(NAME, FailureKind.UNAVAILABLE, "in the stream: finish_reason error")
+        if choice.finish_reason:
+            facts += self._finish(choice.finish_reason)
+        return facts
+
+    def _finish(self, reason: str) -> list[LLMFact]:
+        """The model has finished: its tool calls are whole now. The reason is not trusted: "stop" may come with calls."""
+        self._reason = reason
+        facts: list[LLMFact] = [self._token(rest)] if (rest := self._thoughts.close()) else []
+        self._thoughts = Thoughts()
+        for call in self._calls.take():
+            self._called += 1
+            facts.append(
+                LLMToolCall(
+                    run=self._run,
+                    request=self._request,
+                    call_id=call.call_id or f"call_{self._run}_{self._request}_{self._called}",
+                    name=call.name,
+                    arguments=call.arguments or "{}",
+                )
+            )
+        return facts
+
+    def _token(self, text: str) -> LLMToken:
+        return LLMToken(run=self._run, request=self._request, text=text)
+
+    def close(self) -> LLMDone:
+        """The stream has ended. Raises AdapterError (CLOSED), where the model had not finished."""
+        if not self.ending:
+            raise AdapterError(NAME, FailureKind.CLOSED, "the stream ended before the answer did")
+        details = self._usage.prompt_tokens_details
+        return LLMDone(
+            run=self._run,
+            request=self._request,
+            reason="tool_calls" if self._called else REASONS.get(self._reason, "stop"),
+            input_tokens=self._usage.prompt_tokens or 0,
+            output_tokens=self._usage.completion_tokens or 0,
+            cached_tokens=(details.cached_tokens or 0) if details else 0,
+            model=self._model,
+        )

@@ -1,0 +1,126 @@
+"""HTTP's troubles as the six kinds of failure."""
+
+import httpx
+import pytest
+
+from engine.adapters.http import error_code, failures, retry_ns, status_failure, status_kind, stream_failure
+from engine.errors import AdapterError, FailureKind
+
+NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ConnectTimeout("t"), FailureKind.TIMEOUT),
+        (httpx.ReadTimeout("t"), FailureKind.TIMEOUT),
+        (httpx.PoolTimeout("t"), FailureKind.TIMEOUT),
+        (httpx.ConnectError("[Errno -2] Name or service not known"), FailureKind.UNAVAILABLE),
+        (httpx.ProxyError("p"), FailureKind.UNAVAILABLE),
+        (httpx.ReadError("r"), FailureKind.CLOSED),
+        (httpx.WriteError("w"), FailureKind.CLOSED),
+        (httpx.RemoteProtocolError("Server disconnected without sending a response."), FailureKind.CLOSED),
+        (httpx.RemoteProtocolError("peer closed connection without sending complete message body"), FailureKind.CLOSED),
+        (httpx.RemoteProtocolError("illegal status line"), FailureKind.PROTOCOL),
+        (httpx.DecodingError("d"), FailureKind.PROTOCOL),
+        (httpx.UnsupportedProtocol("u"), FailureKind.PROTOCOL),
+    ],
+)
+def test_what_the_client_raises_has_a_kind(error: Exception, kind: FailureKind) -> None:
+    with pytest.raises(AdapterError) as caught, failures("acme"):
+        raise error
+    assert caught.value.kind is kind
+    assert caught.value.provider == "acme"
+
+
+def test_other_errors_pass_through() -> None:
+    with pytest.raises(KeyError), failures("acme"):
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (307, "", FailureKind.PROTOCOL),
+        (400, "context_length_exceeded", FailureKind.REJECTED),
+        (401, "", FailureKind.REJECTED),
+        (408, "", FailureKind.TIMEOUT),
+        (425, "", FailureKind.UNAVAILABLE),
+        (429, "rate_limit_exceeded", FailureKind.RATE_LIMITED),
+        (429, "insufficient_quota", FailureKind.REJECTED),
+        (498, "", FailureKind.RATE_LIMITED),
+        (500, "", FailureKind.UNAVAILABLE),
+        (503, "", FailureKind.UNAVAILABLE),
+        (529, "overloaded_error", FailureKind.UNAVAILABLE),
+    ],
+)
+def test_a_status_has_a_kind(status: int, code: str, kind: FailureKind) -> None:
+    assert status_kind(status, code) is kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_ms"),
+    [
+        ({}, 0),
+        ({"retry-after": "2"}, 2_000),
+        ({"retry-after": "0.5"}, 500),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 250),
+        ({"retry-after": "Mon, 23 Nov 2026 12:00:07 GMT", "date": NOON}, 7_000),
+        ({"retry-after": "Mon, 23 Nov 2026 11:00:00 GMT", "date": NOON}, 0),
+        ({"retry-after": "Mon, 23 Nov 2026 12:00:07 GMT"}, 0),
+        ({"retry-after": "soon"}, 0),
+        ({"retry-after": "-3"}, 0),
+        ({"retry-after-ms": "nan"}, 0),
+        ({"retry-after": "1" * 400}, 0),
+    ],
+)
+def test_the_wait_a_provider_asks_for(headers: dict[str, str], wait_ms: int) -> None:
+    assert retry_ns(headers) == wait_ms * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"error":{"message":"m","type":"t","code":"c"}}', "c"),
+        (b'{"error":{"message":"m","type":"t","code":null}}', "t"),
+        (b'{"error":{"code":400,"status":"INVALID_ARGUMENT"}}', "INVALID_ARGUMENT"),
+        (b'[{"error":{"status":"RESOURCE_EXHAUSTED"}}]', "RESOURCE_EXHAUSTED"),
+        (b'{"detail":{"status":"quota_exceeded","message":"m"}}', "quota_exceeded"),
+        (b'{"detail":[{"loc":["body"],"msg":"m","type":"missing"}]}', "missing"),
+        (b'{"err_code":"INVALID_AUTH"}', "INVALID_AUTH"),
+        (b'{"type":"error","error":{"type":"overloaded_error"}}', "overloaded_error"),
+        (b'{"error":"no_model"}', "no_model"),
+        (b'{"error":"The caller said: hello"}', ""),
+        (b'{"error":{"code":"sk-abc def"}}', ""),
+        (b"<html>", ""),
+        (b"\xff", ""),
+        (b"", ""),
+        (b"3", ""),
+        (b"[]", ""),
+    ],
+)
+def test_only_a_machine_readable_code_is_kept(body: bytes, code: str) -> None:
+    assert error_code(body) == code
+
+
+def test_a_refusal_names_its_status_and_code_alone() -> None:
+    error = status_failure("acme", 429, "slow_down", {"retry-after": "1"})
+    assert (str(error), error.retry_ns) == ("acme: rate_limited (HTTP 429 slow_down)", 1_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": 429, "type": "x"}, FailureKind.RATE_LIMITED),
+        ({"code": "rate_limit_exceeded"}, FailureKind.RATE_LIMITED),
+        ({"status": "RESOURCE_EXHAUSTED"}, FailureKind.RATE_LIMITED),
+        ({"type": "invalid_request_error"}, FailureKind.REJECTED),
+        ({"code": "insufficient_quota"}, FailureKind.REJECTED),
+        ({"type": "timeout_error"}, FailureKind.TIMEOUT),
+        ({"type": "overloaded_error"}, FailureKind.UNAVAILABLE),
+        ("a sentence", FailureKind.UNAVAILABLE),
+        (True, FailureKind.UNAVAILABLE),
+    ],
+)
+def test_an_error_inside_a_stream_has_a_kind(error: object, kind: FailureKind) -> None:
+    assert stream_failure("acme", error).kind is kind
