@@ -1,16 +1,12 @@
 """Calls written in the notation, as the steps they were: (event, before, after, commands)."""
 
-import textwrap
-
 from msgspec.structs import replace
 
 from engine.core.commands import Commands
 from engine.core.events import Event
 from engine.core.policy import Setup, ToolSpec
 from engine.core.state import State
-from engine.replay.notation import parse_script
-from tests.script import SETUP
-from tests.script import Call as Script
+from tests.script import SETUP, play
 
 Step = tuple[Event, State, State, Commands]
 
@@ -64,18 +60,6 @@ BARGE_IN = """
 
 def steps_of(script: str, setup: Setup = RECEPTION) -> list[Step]:
     """Run a script through the reducer and keep every step. What it orders is not compared."""
-    call = _Kept(setup)
-    call.run(parse_script(textwrap.dedent(script)).lines)
-    return call.steps
-
-
-class _Kept(Script):
-    def __init__(self, setup: Setup) -> None:
-        super().__init__(setup, 0, recorded=False)
-        self.steps: list[Step] = []
-
-    def feed(self, event: Event) -> tuple[str, str, Commands]:
-        before = self.state
-        fact, orders, commands = super().feed(event)
-        self.steps.append((event, before, self.state, commands))
-        return fact, orders, commands
+    steps: list[Step] = []
+    play(script, setup, observer=lambda *step: steps.append(step))
+    return steps

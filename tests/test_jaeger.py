@@ -13,9 +13,10 @@ from tests.calls import BARGE_IN, Step, steps_of
 
 BUILT = real.binaries()
 if BUILT is None:
-    reason = "the collector and Jaeger are not built here: run deploy/build.sh (it needs Go; about ten minutes, once)"
-    print(f"\n!!! tests/test_jaeger.py is SKIPPED: {reason}\n")
-    pytest.skip(reason, allow_module_level=True)
+    pytest.skip(
+        "THE REAL COLLECTOR AND JAEGER WERE NOT ASKED: they are not built here; run deploy/build.sh (Go; ten minutes, once)",
+        allow_module_level=True,
+    )
 COLLECTOR, JAEGER = BUILT
 
 
