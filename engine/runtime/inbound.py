@@ -1,0 +1,200 @@
+"""The caller's sound on its way in: decoded, framed, given to the recogniser and judged by the detector, in one callback.
+
+Each chunk off the wire is taken to its end here: no queue, no task. Of fifty frames a second only the edges of speech and the
+audio deadlines become facts.
+
+Rule 1. Edges follow the detector with hysteresis: `voice_prob_start` for `voice_onset_ns` begins speech, less than `voice_prob_stop`
+        for `voice_hangover_ns` ends it. Positions are where the speech was, not where it was proven.
+Rule 2. The audio clock counts frames. A burst after jitter neither shortens nor lengthens a pause.
+Rule 3. Sound much faster than real time is refused, counted, and told at most once a second.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from engine.adapters.base import RecognizerStream, VoiceDetector
+from engine.audio import Inlet, level
+from engine.core.events import (
+    Clock,
+    DTMFPressed,
+    Fact,
+    InputRejected,
+    TimerFired,
+    UserSpeechStarted,
+    UserSpeechStopped,
+    UserTextReceived,
+)
+from engine.core.policy import Policy
+from engine.core.units import FRAME_NS, LIMITS, MS, SECOND
+from engine.runtime.outbound import Outbound
+from engine.transports.base import Capabilities
+
+FLOOD_NS = 5 * SECOND
+"""How far the caller's sound may run ahead of the clock. Carriers and pages fall behind and catch up; ahead comes only a flood."""
+REJECTIONS_TOLD = 10
+"""Refusals told one by one; further ones are told once a second, with their number."""
+QUIET_KEPT_FRAMES = SECOND // FRAME_NS
+"""Sound kept for the next recogniser while nobody speaks: its first word may have begun before the detector noticed."""
+SPOKEN_KEPT_FRAMES = LIMITS.inlet_ns // FRAME_NS
+SINCE_FINAL_FRAMES = 500 * MS // FRAME_NS
+"""Sound kept across a final that comes while the caller goes on: recognisers' finals lie about 300 to 500 ms behind the voice."""
+LEVEL_FRAMES = 5
+"""A level for the screen every tenth of a second."""
+
+DIGITS = frozenset("0123456789*#ABCD")
+
+
+class Inbound:
+    """One call's way in. It is the `Line` that the transport tells."""
+
+    def __init__(
+        self,
+        capabilities: Capabilities,
+        policy: Policy,
+        detector: VoiceDetector,
+        outbound: Outbound,
+        post: Callable[[Fact], None],
+        now: Callable[[], int],
+        meter: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """meter: told the caller's level (RMS, sample units) and the detector's answer ten times a second."""
+        self._name = capabilities.name
+        self._inlet = Inlet(capabilities.inbound)
+        self._policy = policy
+        self._score = detector.score
+        self._outbound = outbound
+        self._post = post
+        self._now = now
+        self._meter = meter
+        self._stream: RecognizerStream | None = None
+        self._kept: deque[bytes] = deque(maxlen=SPOKEN_KEPT_FRAMES)
+        self._spoke = False
+        """There was speech since the last final."""
+        self._rejected = 0
+        self._untold = 0
+        self._told_at = 0
+        self.audio_ns = 0
+        """How much of the caller's sound has been heard."""
+        self.deadline_ns: int | None = None
+        """When on the audio clock the rules want to be asked."""
+        self.speaking = False
+        self._edge_ns = 0
+        """Quiet: where the voiced frames at hand began. Speaking: where the last voiced frame ended."""
+
+    # The transport tells.
+
+    def hear(self, chunk: bytes) -> None:
+        """The caller's sound, any length, in the inbound format."""
+        if self.audio_ns - self._now() > FLOOD_NS:
+            self.reject("inlet", "sound faster than real time")
+            return
+        for frame in self._inlet.push(chunk):
+            self._take(frame)
+
+    def hear_base64(self, payload: str | bytes) -> None:
+        """The same, still in base64."""
+        if self.audio_ns - self._now() > FLOOD_NS:
+            self.reject("inlet", "sound faster than real time")
+            return
+        rejected = self._inlet.rejected
+        for frame in self._inlet.push_base64(payload):
+            self._take(frame)
+        if self._inlet.rejected != rejected:
+            self.reject("inlet", "sound that is no base64")
+
+    def marked(self, name: str) -> None:
+        """The peer echoed a mark."""
+        self._outbound.marked(name)
+
+    def played(self, run: int, samples: int) -> None:
+        """The peer has played this many samples of a run."""
+        self._outbound.played(run, samples)
+
+    def pressed(self, digit: str) -> None:
+        """The caller pressed a key."""
+        if digit in DIGITS:
+            self._post(DTMFPressed(digit=digit))
+        else:
+            self.rejected("a key that no telephone has")
+
+    def typed(self, text: str) -> None:
+        """The caller typed a whole turn."""
+        if 0 < len(text) <= LIMITS.transcript_chars:
+            self._post(UserTextReceived(text=text))
+        else:
+            self.rejected(f"a typed turn of {len(text)} characters")
+
+    def rejected(self, reason: str) -> None:
+        """Something unusable came and was dropped."""
+        self.reject(self._name, reason)
+
+    def reject(self, source: str, reason: str) -> None:
+        """Count a refusal, and tell it unless there are too many."""
+        self._rejected += 1
+        self._untold += 1
+        now = self._now()
+        if self._rejected <= REJECTIONS_TOLD or now - self._told_at >= SECOND:
+            self._told_at = now
+            more = f" ({self._untold} times)" if self._untold > 1 else ""
+            self._untold = 0
+            self._post(InputRejected(source=source, reason=reason + more))
+
+    def reconnect(self, capabilities: Capabilities) -> None:
+        """The caller is back, perhaps with another microphone."""
+        self._inlet = Inlet(capabilities.inbound)
+
+    # The recogniser.
+
+    def attach(self, stream: RecognizerStream) -> None:
+        """Give a recognition stream the caller's sound, first what the last one never finished."""
+        for frame in self._kept:
+            stream.hear(frame)
+        self._stream = stream
+
+    def detach(self, stream: RecognizerStream) -> None:
+        """This stream hears no more. The sound is kept for the next one."""
+        if self._stream is stream:
+            self._stream = None
+
+    def forget(self) -> None:
+        """A final covers what was heard so far."""
+        keep = SINCE_FINAL_FRAMES if self.speaking else 0
+        while len(self._kept) > keep:
+            self._kept.popleft()
+        self._spoke = self.speaking
+
+    # One frame.
+
+    def _take(self, frame: bytes) -> None:
+        self._keep(frame)
+        if self._stream is not None:
+            self._stream.hear(frame)
+        prob = self._score(frame)
+        self.audio_ns += FRAME_NS
+        self._follow(prob)
+        if self.deadline_ns is not None and self.audio_ns >= self.deadline_ns:
+            self._post(TimerFired(clock=Clock.AUDIO, audio_ns=self.audio_ns))
+        if self._meter is not None and self.audio_ns % (LEVEL_FRAMES * FRAME_NS) == 0:
+            self._meter(level(frame).rms, prob)
+
+    def _keep(self, frame: bytes) -> None:
+        self._kept.append(frame)
+        if not self._spoke and len(self._kept) > QUIET_KEPT_FRAMES:
+            self._kept.popleft()
+
+    def _follow(self, prob: float) -> None:
+        """Edges of speech. At most one fact."""
+        now_ns = self.audio_ns
+        if self.speaking:
+            if prob >= self._policy.voice_prob_stop:
+                self._edge_ns = now_ns
+            elif now_ns - self._edge_ns >= self._policy.voice_hangover_ns:
+                self.speaking = False
+                ended, self._edge_ns = self._edge_ns, now_ns
+                self._post(UserSpeechStopped(audio_ns=ended, heard_ns=now_ns))
+        elif prob < self._policy.voice_prob_start:
+            self._edge_ns = now_ns
+        elif now_ns - self._edge_ns >= self._policy.voice_onset_ns:
+            self.speaking = self._spoke = True
+            began, self._edge_ns = self._edge_ns, now_ns
+            self._post(UserSpeechStarted(audio_ns=began, speech_prob=prob, heard_ns=now_ns))

@@ -1,0 +1,175 @@
+"""A call between two objects of one process: no wire, no clock. For tests, and for embedding without a server.
+
+The far end is `Peer`: it speaks, hears, plays what it is sent in the time it is told has passed, and hangs up. It behaves like a real
+peer: it may keep a buffer, echo marks (all at once after a clear), report positions, or do none of it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from engine.core.units import SECOND
+from engine.errors import TransportClosed
+from engine.transports.base import Capabilities, Line
+
+
+class Sent(NamedTuple):
+    """A piece of sound that arrived at the peer."""
+
+    run: int
+    start_sample: int
+    sound: bytes
+
+
+class MemoryTransport:
+    """The engine's end."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self._capabilities = capabilities
+        self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.peer = Peer(self)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    async def carry(self, line: Line) -> str:
+        """Raises TransportClosed when the peer drops the line."""
+        self.peer.line = line
+        return await self._closed
+
+    def send_audio(self, run: int, start_sample: int, sound: bytes) -> None:
+        if not self._closed.done():
+            self.peer.take_audio(Sent(run, start_sample, sound))
+
+    def send_mark(self, name: str) -> None:
+        if not self._closed.done():
+            self.peer.take_mark(name)
+
+    def clear(self, run: int) -> None:
+        if not self._closed.done():
+            self.peer.take_clear(run)
+
+    def send_message(self, message: Mapping[str, object]) -> None:
+        if not self._closed.done():
+            self.peer.messages.append(message)
+
+    async def transfer(self, target: str) -> None:
+        """Raises TransportClosed: there is nobody to hand over to."""
+        raise TransportClosed(f"a call in memory cannot be transferred to {target}")
+
+    async def hang_up(self, reason: str) -> None:
+        self.close(reason)
+
+    def close(self, reason: str) -> None:
+        """The line ends in the usual way. Idempotent."""
+        if not self._closed.done():
+            self._closed.set_result(reason)
+
+    def drop(self, reason: str) -> None:
+        """The line breaks; the caller may come back on another transport."""
+        if not self._closed.done():
+            self._closed.set_exception(TransportClosed(reason))
+
+
+class Peer:
+    """The caller's end."""
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+        self._capabilities = transport.capabilities
+        self.line: Line | None = None
+        """None until the engine carries the call."""
+        self.messages: list[Mapping[str, object]] = []
+        """What was shown on the screen."""
+        self.sent: list[Sent] = []
+        """All sound that ever arrived, dropped or not, in order."""
+        self.played: list[Sent] = []
+        """All sound that reached the ear, in order."""
+        self._queue: deque[Sent | str] = deque()
+        self._room_ns = 0
+
+    # What the caller does.
+
+    def speak(self, sound: bytes) -> None:
+        """Send sound in the inbound format. The caller has to be carried."""
+        assert self.line is not None
+        self.line.hear(sound)
+
+    def hang_up(self, reason: str = "the caller hung up") -> None:
+        self._transport.close(reason)
+
+    def drop(self, reason: str = "the connection broke") -> None:
+        """Vanish without a word."""
+        self._transport.drop(reason)
+
+    # What the engine sends.
+
+    def take_audio(self, sent: Sent) -> None:
+        self.sent.append(sent)
+        self._queue.append(sent)
+
+    def take_mark(self, name: str) -> None:
+        self._queue.append(name)
+        self._echo()
+
+    def take_clear(self, run: int) -> None:
+        """Drop what waits, echo the marks that waited, as a telephone peer does."""
+        self._room_ns = 0
+        marks = [item for item in self._queue if isinstance(item, str)]
+        self._queue.clear()
+        for name in marks:
+            self._tell_marked(name)
+
+    # What the ear gets.
+
+    def pass_time(self, duration_ns: int) -> None:
+        """Let this much time pass at the ear: sound that waits is played, marks between are echoed."""
+        self._room_ns += duration_ns
+        self._echo()
+        while self._queue and self._room_ns > 0:
+            item = self._queue[0]
+            assert isinstance(item, Sent)
+            self._play(item)
+            self._echo()
+        if not self._queue:
+            self._room_ns = 0
+        if self._capabilities.reports and self.played:
+            last = self.played[-1]
+            self._report(last.run, last.start_sample + len(last.sound) // self._sample_bytes)
+
+    @property
+    def waiting_ns(self) -> int:
+        """Sound that has arrived and not been played."""
+        sound = self._capabilities.outbound
+        return sum(sound.duration_ns(len(item.sound)) for item in self._queue if isinstance(item, Sent))
+
+    @property
+    def _sample_bytes(self) -> int:
+        return self._capabilities.outbound.encoding.sample_bytes
+
+    def _play(self, item: Sent) -> None:
+        """Play as much of the first piece as there is time for."""
+        sound = self._capabilities.outbound
+        whole = len(item.sound) // self._sample_bytes
+        samples = min(whole, max(1, self._room_ns * sound.rate_hz // SECOND))
+        size = samples * self._sample_bytes
+        self._room_ns -= samples * SECOND // sound.rate_hz
+        self.played.append(Sent(item.run, item.start_sample, item.sound[:size]))
+        if samples == whole:
+            self._queue.popleft()
+        else:
+            self._queue[0] = Sent(item.run, item.start_sample + samples, item.sound[size:])
+
+    def _echo(self) -> None:
+        while self._queue and isinstance(self._queue[0], str):
+            self._tell_marked(str(self._queue.popleft()))
+
+    def _tell_marked(self, name: str) -> None:
+        if self.line is not None:
+            asyncio.get_running_loop().call_soon(self.line.marked, name)
+
+    def _report(self, run: int, samples: int) -> None:
+        if self.line is not None:
+            self.line.played(run, samples)
