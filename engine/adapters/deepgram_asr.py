@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.recognition import Dial, SocketRecognizer, SocketStream, query
+from engine.adapters.recognition import SocketStream
+from engine.adapters.websocket import Dial, SharedNothing, query
 from engine.core.events import (
     ASREagerEndOfTurn,
     ASREndOfTurn,
@@ -187,7 +188,7 @@ class FluxStream(_Deepgram):
         return ()
 
 
-class Deepgram(SocketRecognizer):
+class Deepgram(SharedNothing):
     """The `deepgram` recogniser."""
 
     name = "deepgram"

@@ -7,11 +7,10 @@ kept, bounded; a backlog goes out no faster than the provider takes it. Reconnec
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
-from urllib.parse import urlencode
+from typing import ClassVar
 
-from engine.adapters.base import ASRFact, Options
-from engine.adapters.websocket import Socket
+from engine.adapters.base import ASRFact
+from engine.adapters.websocket import Dial, Socket
 from engine.core.events import ASRFinal, ASROpened, ASRPartial
 from engine.core.units import FRAME_NS, LIMITS, SECOND
 from engine.errors import AdapterError, FailureKind
@@ -23,14 +22,6 @@ FACTS_MAX = 2_000
 
 UNPACED = 1 << 30
 """Messages: as many as there are."""
-
-
-class Dial(NamedTuple):
-    """Where a stream connects."""
-
-    url: str
-    headers: Mapping[str, str] = {}
-    subprotocols: tuple[str, ...] = ()
 
 
 class SocketStream:
@@ -191,33 +182,3 @@ class SocketStream:
         if self.farewell:
             socket.send(self.farewell)
         socket.close()
-
-
-class SocketRecognizer:
-    """A recogniser whose calls share nothing: each has its own connection, from its own options."""
-
-    name: ClassVar[str]
-    options: ClassVar[type[Options]]
-    key_env: ClassVar[str] = ""
-
-    async def start(self) -> None:
-        """Nothing to make ready."""
-
-    async def stop(self) -> None:
-        """Nothing to release."""
-
-
-def query(values: Mapping[str, Any]) -> str:
-    """A query string the way speech services want it: true and false in words, a list as a repeated key, None and "" left out."""
-    pairs = (
-        (name, item)
-        for name, value in values.items()
-        for item in (value if isinstance(value, list | tuple) else [value])
-    )
-    return urlencode(
-        [
-            (name, str(item).lower() if isinstance(item, bool) else str(item))
-            for name, item in pairs
-            if item not in (None, "")
-        ]
-    )

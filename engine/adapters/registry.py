@@ -19,6 +19,8 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "scripted": "engine.adapters.scripted:Scripted",
     },
     Stage.TTS: {
+        "cartesia": "engine.adapters.cartesia:Cartesia",
+        "elevenlabs": "engine.adapters.elevenlabs:ElevenLabs",
         "espeak": "engine.adapters.espeak:Espeak",
     },
 }

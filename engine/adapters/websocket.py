@@ -14,7 +14,8 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, ClassVar, NamedTuple, cast
+from urllib.parse import urlencode
 
 from msgspec import MsgspecError
 from websockets.client import ClientProtocol
@@ -24,6 +25,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from engine.adapters.base import Options
 from engine.adapters.http import error_code, status_failure
 from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
@@ -66,6 +68,14 @@ Lost = Callable[[AdapterError], None]
 def _tls() -> ssl.SSLContext:
     """Made once: reading the system's certificates takes about 20 ms."""
     return ssl.create_default_context()
+
+
+class Dial(NamedTuple):
+    """Where a provider is."""
+
+    url: str
+    headers: Mapping[str, str] = {}
+    subprotocols: tuple[str, ...] = ()
 
 
 class Socket(asyncio.Protocol):
@@ -137,7 +147,7 @@ class Socket(asyncio.Protocol):
     @property
     def open(self) -> bool:
         """Whether `send` reaches anyone."""
-        return not self._over and self._transport is not None
+        return not self._over and self._transport is not None and not self._transport.is_closing()
 
     def send(self, message: str | bytes) -> None:
         """Write one message, text or binary by its type. Dropped when the connection is over: `lost` has told."""
@@ -282,3 +292,33 @@ class Socket(asyncio.Protocol):
             self._lost(error)
         else:
             self._upgraded.set_exception(error)
+
+
+def query(values: Mapping[str, Any]) -> str:
+    """A query string the way speech services want it: true and false in words, a list as a repeated key, None and "" left out."""
+    pairs = (
+        (name, item)
+        for name, value in values.items()
+        for item in (value if isinstance(value, list | tuple) else [value])
+    )
+    return urlencode(
+        [
+            (name, str(item).lower() if isinstance(item, bool) else str(item))
+            for name, item in pairs
+            if item not in (None, "")
+        ]
+    )
+
+
+class SharedNothing:
+    """A provider whose calls share nothing: each has its own connection, from its own options."""
+
+    name: ClassVar[str]
+    options: ClassVar[type[Options]]
+    key_env: ClassVar[str] = ""
+
+    async def start(self) -> None:
+        """Nothing to make ready."""
+
+    async def stop(self) -> None:
+        """Nothing to release."""

@@ -14,7 +14,10 @@ SERVERS: dict[Stage, dict[str, str]] = {
         "deepgram": "engine.simulated.deepgram_asr:DeepgramServer",
     },
     Stage.LLM: {},
-    Stage.TTS: {},
+    Stage.TTS: {
+        "cartesia": "engine.simulated.cartesia:CartesiaServer",
+        "elevenlabs": "engine.simulated.elevenlabs:ElevenLabsServer",
+    },
 }
 """Stage -> name of the adapter -> the server it speaks to, as "module:Class". Imported on first use."""
 

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 KEY = "simulated-key"
 """The only key that is good here."""
+GRACE_STEPS = 40
 GARBAGE = "{<garbage>"
 
 
@@ -121,7 +122,8 @@ class SimulatedProvider:
 
     def refusal(self, connection: HTTPConnection) -> Response | None:
         """The answer that refuses this request, if it is to be refused."""
-        self.seen.append({"path": connection.url.path, "query": dict(connection.query_params.multi_items())})
+        query = dict(connection.query_params.multi_items())
+        self.seen.append({"path": connection.url.path, "query": query, "client": connection.client})
         behaviour = self.behaviour
         status, headers = 0, dict[str, str]()
         if behaviour.status and behaviour.faults:
@@ -141,6 +143,11 @@ class SimulatedProvider:
         app = Starlette(routes=self.routes())
         async with listening(app, host, port) as self.url:
             yield self.url
+
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened."""
+        return len({seen["client"] for seen in self.seen})
 
     @property
     def ws_url(self) -> str:
@@ -229,4 +236,9 @@ async def listening(app: Any, host: str = "127.0.0.1", port: int = 0) -> AsyncIt
     try:
         yield f"http://{host}:{bound.getsockname()[1]}"
     finally:
+        # uvicorn cannot shut down a connection that is half closed, so clients that have just left get a moment.
+        for _ in range(GRACE_STEPS):
+            if not server.server_state.connections:
+                break
+            await asyncio.sleep(0.005)
         await server.shutdown(sockets=[bound])

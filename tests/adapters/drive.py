@@ -1,16 +1,16 @@
 """Driving an adapter the way the runtime does."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, NamedTuple
 
-from engine.adapters.base import ASRFact, RecognizerStream
+from engine.adapters.base import ASRFact, RecognizerStream, SpeechRequest, Voice
 from engine.adapters.registry import provider_class
-from engine.core.events import ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, Stage
+from engine.core.events import ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, Stage, Word
 from engine.core.units import FRAME_BYTES
 from engine.simulated.base import SimulatedProvider
-from engine.simulated.speech import speak
+from engine.simulated.speech import Ear, speak
 
 WATCHDOG_S = 10
 
@@ -70,12 +70,59 @@ def partials(facts: list[ASRFact]) -> list[str]:
     return [fact.text for fact in facts if isinstance(fact, ASRPartial)]
 
 
+class Spoken(NamedTuple):
+    """What came of one chunk."""
+
+    sound: bytes
+    words: list[Word]
+    rate_hz: int
+
+    @property
+    def text(self) -> str:
+        """What a listener understands."""
+        ear = Ear(self.rate_hz)
+        return " ".join(word.text for word in ear.hear(self.sound) + ear.hear(bytes(self.rate_hz)))
+
+
+async def gather(voice: Voice, text: str, *, run: int = 1, chunk: int = 1) -> Spoken:
+    """All of one chunk."""
+    sound, words = b"", []
+    async with asyncio.timeout(WATCHDOG_S):
+        async for piece in voice.speak(SpeechRequest(run=run, chunk=chunk, text=text)):
+            if isinstance(piece, bytes):
+                assert len(piece) % 2 == 0
+                sound += piece
+            else:
+                assert (piece.run, piece.chunk) == (run, chunk)
+                words += piece.words
+    return Spoken(sound, words, voice.rate_hz)
+
+
+@asynccontextmanager
+async def opened(provider: Any) -> AsyncIterator[Voice]:
+    """A voice between open and close."""
+    voice: Voice = provider.voice()
+    try:
+        await voice.open()
+        yield voice
+    finally:
+        await voice.close()
+
+
+async def say(provider: Any, text: str) -> Spoken:
+    """One chunk on a voice of its own."""
+    async with opened(provider) as voice:
+        return await gather(voice, text)
+
+
 async def exercise(stage: Stage, provider: Any) -> Any:
     """One ordinary use of a provider: a sentence heard, a question answered, or a chunk spoken."""
     await provider.start()
     try:
         if stage is Stage.ASR:
             return await listen(provider.stream(1), "hello my friend")
+        if stage is Stage.TTS:
+            return await say(provider, "hello my friend")
         raise NotImplementedError
     finally:
         await provider.stop()

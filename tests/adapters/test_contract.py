@@ -7,13 +7,15 @@ from contextlib import aclosing
 
 import pytest
 
+from engine.adapters.base import SpeechRequest
 from engine.adapters.registry import PROVIDERS, provider_class
 from engine.core.events import ASROpened, Stage
-from engine.core.units import SECOND
+from engine.core.units import MS, SECOND
 from engine.errors import AdapterError, FailureKind
 from engine.simulated import SERVERS, simulated
 from engine.simulated.base import Behaviour, Fault
-from tests.adapters.drive import exercise, listen, make, words
+from engine.simulated.speech import timings
+from tests.adapters.drive import exercise, gather, listen, make, opened, say, words
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +181,64 @@ class TestEveryRecogniser:
                 await anext(facts)
             stream.hear(bytes(640))
             stream.finalize()
+
+
+@pytest.mark.parametrize("name", of(Stage.TTS))
+class TestEverySynthesizer:
+    async def test_what_is_asked_for_is_what_is_heard(self, name):
+        server = simulated(Stage.TTS, name)
+        async with server.serve():
+            spoken = await say(make(Stage.TTS, name, server), "your table is booked for 8 o'clock.")
+        assert spoken.text == "your table is booked for 8 o'clock."
+
+    async def test_words_lie_where_they_are_heard(self, name):
+        text = "your table is booked."
+        server = simulated(Stage.TTS, name)
+        async with server.serve():
+            spoken = await say(make(Stage.TTS, name, server), text)
+        if not spoken.words:
+            pytest.skip("this provider tells nothing of its words")
+        assert [text[: word.end_char] for word in spoken.words] == ["your", "your table", "your table is", text]
+        for word, said in zip(spoken.words, timings(text), strict=True):
+            assert word.end_ns == pytest.approx(said.end_ms * MS, abs=40 * MS)
+
+    async def test_two_chunks_at_once_do_not_mix(self, name):
+        server = simulated(Stage.TTS, name, Behaviour(step_ms=1))
+        async with server.serve(), opened(make(Stage.TTS, name, server)) as voice:
+            one, two = await asyncio.gather(gather(voice, "one two three"), gather(voice, "four five six", chunk=2))
+        assert (one.text, two.text) == ("one two three", "four five six")
+
+    async def test_what_comes_late_for_a_cancelled_chunk_is_dropped(self, name):
+        server = simulated(Stage.TTS, name, Behaviour(step_ms=2, variant="late"))
+        async with server.serve(), opened(make(Stage.TTS, name, server)) as voice:
+            request = SpeechRequest(run=1, chunk=1, text="the caller does not want to hear any of this")
+            async with aclosing(voice.speak(request)) as sound:
+                await anext(sound)
+            after = await gather(voice, "sorry, go on", run=2)
+        assert after.text == "sorry, go on"
+
+    async def test_many_cancelled_chunks_leave_room_for_the_next(self, name):
+        server = simulated(Stage.TTS, name, Behaviour(step_ms=1))
+        async with server.serve(), opened(make(Stage.TTS, name, server)) as voice:
+            for run in range(12):
+                async with aclosing(voice.speak(SpeechRequest(run=run, chunk=1, text="one two three four"))) as sound:
+                    await anext(sound)
+            assert (await gather(voice, "five", run=99)).text == "five"
+
+    async def test_sound_in_another_format_is_never_played(self, name):
+        error = await failure(Stage.TTS, name, Behaviour(fault=Fault.FORMAT, fault_after=0))
+        assert error.kind is FailureKind.PROTOCOL
+
+    async def test_one_connection_serves_a_whole_call(self, name):
+        server = simulated(Stage.TTS, name)
+        async with server.serve(), opened(make(Stage.TTS, name, server)) as voice:
+            for chunk in range(3):
+                await gather(voice, "hello", chunk=chunk)
+            connections = server.connections
+        assert connections == 1
+
+    async def test_a_voice_that_is_opened_twice_or_closed_twice_is_no_harm(self, name):
+        server = simulated(Stage.TTS, name)
+        async with server.serve(), opened(make(Stage.TTS, name, server)) as voice:
+            await voice.open()
+            await voice.close()
