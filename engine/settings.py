@@ -23,6 +23,9 @@ Count = Annotated[int, Meta(ge=0)]
 Several = Annotated[int, Meta(ge=1)]
 Names = tuple[str, ...]
 
+SECRET_CHARS_MIN = 16
+"""Of a secret that signs. 16 random letters and digits are 95 bits."""
+
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings that belong together. `__post_init__` may raise ValueError for values that do not fit each other."""
@@ -60,6 +63,22 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     """0 takes a free one."""
     drain_ns: Count = 20 * SECOND
     """How long calls may go on after SIGTERM or Ctrl-C before they are cut."""
+    secret: Annotated[str, Meta(extra={"secret": True, "env": "ENGINE_SECRET"})] = ""
+    """Signs the tokens with which sessions are opened from other machines. Empty: a new one at each start."""
+    origins: Names = ()
+    """Pages that may open sessions beside our own, such as https://www.example.com."""
+    proxies: Names = ("127.0.0.1", "::1")
+    """Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    tls_certificate: str = ""
+    """PEM file of the certificate chain. Empty: plain HTTP."""
+    tls_key: str = ""
+    """PEM file of its private key."""
+
+    def __post_init__(self) -> None:
+        if self.secret and len(self.secret) < SECRET_CHARS_MIN:
+            raise ValueError(f"secret has fewer than {SECRET_CHARS_MIN} characters; it could be guessed")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ValueError("tls_certificate and tls_key belong together; one of them is missing")
 
 
 class LimitSettings(Section, frozen=True, kw_only=True):
@@ -69,6 +88,8 @@ class LimitSettings(Section, frozen=True, kw_only=True):
 
     calls_max: Several = 100
     """Calls at once; the next one is refused politely."""
+    calls_per_address: Several = 10
+    """Browser sessions at once from one address."""
 
 
 class JournalSettings(Section, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from pathlib import Path
 from engine.errors import ConfigError
 
 COMMANDS: dict[str, str] = {
+    "serve": "take calls from a browser and the telephone",
     "config": "check the configuration and show what it comes to",
     "show": "print a recorded call as text",
     "verify": "check that journals are unchanged and that today's rules decide the same",

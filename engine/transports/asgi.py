@@ -44,9 +44,11 @@ DRAINED = "the server is stopping"
 LOST = frozenset((GONE, SILENT, SLOW))
 """Ends that the caller did not mean: a peer that can come back may go on with the call."""
 
-NORMAL, GOING_AWAY = 1000, 1001
-CODES = {SILENT: 1001, DRAINED: 1012, SLOW: 1013, UNUSABLE: 1008}
-"""Close codes, where the reason is not a normal end: RFC 6455 section 7.4.1, and IANA's registry for 1012 and 1013."""
+NORMAL, GOING_AWAY, POLICY, RESTART, LATER = 1000, 1001, 1008, 1012, 1013
+"""Close codes: RFC 6455 section 7.4.1, and IANA's registry for 1012 (service restart) and 1013 (try again later)."""
+CODES = {SILENT: GOING_AWAY, DRAINED: RESTART, SLOW: LATER, UNUSABLE: POLICY}
+LEFT = {NORMAL: HUNG_UP, GOING_AWAY: HUNG_UP, RESTART: DRAINED}
+"""What a close that is no accident means: the peer's, or that of a server that stops around us."""
 
 
 @types.coroutine
@@ -232,7 +234,7 @@ class Socket:
                 while True:
                     message = await self._receive()
                     if message["type"] == "websocket.disconnect":
-                        return HUNG_UP if message.get("code") in (NORMAL, GOING_AWAY) else GONE
+                        return LEFT.get(message.get("code", 0), GONE)
                     self._spoken += 1
                     text = message.get("text")
                     given: str | bytes = message["bytes"] if text is None else text

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from engine.core.units import LIMITS, MS, RATES_HZ, SECOND, AudioFormat, Encoding
 from engine.errors import TransportClosed
-from engine.transports.asgi import HUNG_UP, Allowance, Receive, Send, Socket
+from engine.transports.asgi import GONE, HUNG_UP, Allowance, Receive, Send, Socket
 from engine.transports.base import Capabilities, Line
 
 SPEAKER = AudioFormat(24_000, Encoding.PCM16)
@@ -82,6 +82,8 @@ class Browser:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._socket = Socket(receive, send)
+        self.carried = asyncio.Event()
+        """Set when this connection will carry no more."""
         self._line: Line | None = None
         self._hello: Hello | None = None
         self._next_sample = 0
@@ -125,7 +127,14 @@ class Browser:
 
     async def carry(self, line: Line) -> str:
         self._line = line
-        return await self._socket.carry(line, self._take, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
+        try:
+            return await self._socket.carry(line, self._take, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
+        finally:
+            self.carried.set()
+
+    def lose(self) -> None:
+        """Give this connection up as lost: its page has opened another."""
+        self._socket.end(GONE)
 
     def send_audio(self, run: int, start_sample: int, sound: bytes) -> None:
         data = DOWN.pack(run, start_sample) + sound
@@ -148,6 +157,7 @@ class Browser:
         self.send_message({"type": "bye", "reason": reason})
         self._socket.end(reason)
         await self._socket.close(reason)
+        self.carried.set()
 
     # The wire.
 

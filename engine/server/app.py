@@ -1,0 +1,115 @@
+"""`create_app`: routes and limits, and what lies behind them, from one configuration."""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+
+from engine.agent import Agent
+from engine.config import Config, load
+from engine.runtime.host import ObserverFactory
+from engine.server.gate import Door, Gate
+from engine.server.pages import Pages, SecurityHeaders
+from engine.server.sessions import Sessions
+from engine.server.switchboard import Switchboard
+from engine.server.telephone import Account, Media, Webhooks
+from engine.server.tokens import Tokens
+
+SPARE_CONNECTIONS = 64
+"""Connections beyond the calls: those that have not said hello yet, and those that are told that there is no room."""
+SESSIONS_PER_MINUTE = 60
+"""From one address. A page that reloads in a loop makes about one a second."""
+WEBHOOKS_AT_ONCE, WEBHOOKS_PER_MINUTE = 64, 6_000
+"""All of Twilio's webhooks come from a few addresses. 100 calls a second is more than a process can begin."""
+
+
+class App(Starlette):
+    """The ASGI app, and what its embedder may want of it."""
+
+    switchboard: Switchboard
+    tokens: Tokens
+    """`app.tokens.mint(300)` lets its bearer open sessions for five minutes."""
+
+
+def create_app(
+    agent: Agent | None = None, config: Config | None = None, *, observers: Sequence[ObserverFactory] = ()
+) -> App:
+    """The engine as an ASGI app: run it, or mount it in another.
+
+    agent:     whom the calls are for. None: the configured one.
+    config:    None: from the environment (see docs/configuration.md).
+    observers: told of every step of every call, beside those that are configured.
+    Raises:    ConfigError.
+
+    Mounted, it starts its providers with the first call, unless the outer app runs its lifespan too:
+
+        voice = create_app(agent)
+        app = FastAPI(lifespan=voice.router.lifespan_context)
+        app.mount("/voice", voice)
+    """
+    if config is None:
+        config = load(agent=agent)
+    switchboard = Switchboard(config, observers)
+    secret = config.server.secret or secrets.token_urlsafe(32)
+    tokens = Tokens(secret, "session")
+    limits = config.limits
+    door = Door(
+        total_max=limits.calls_max + SPARE_CONNECTIONS,
+        address_max=limits.calls_per_address,
+        minute_max=SESSIONS_PER_MINUTE,
+    )
+    gate = Gate(tokens, config.server.origins, config.twilio.public_url)
+    sessions = Sessions(switchboard, gate, door, Tokens(secret, "resume"))
+    account = Account(config.twilio, Tokens(secret, "media"))
+    telephone = Webhooks(
+        switchboard,
+        Door(total_max=2 * WEBHOOKS_AT_ONCE, address_max=WEBHOOKS_AT_ONCE, minute_max=WEBHOOKS_PER_MINUTE),
+        account,
+    )
+    pages = Pages()
+
+    async def healthz(request: Request) -> JSONResponse:
+        """The process lives."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> JSONResponse:
+        """A call that comes now is taken."""
+        host = switchboard.host
+        body = {
+            "ready": switchboard.is_ready,
+            "calls": host.calls,
+            "calls_max": host.calls_max,
+            "draining": host.draining,
+        }
+        return JSONResponse(body, status_code=200 if switchboard.is_ready else 503)
+
+    @asynccontextmanager
+    async def lifespan(_: object) -> AsyncIterator[None]:
+        await switchboard.ready()
+        try:
+            yield
+        finally:
+            await switchboard.stop()
+
+    app = App(
+        routes=[
+            Route("/", pages.home),
+            Route("/web/{name:path}", pages.part),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            WebSocketRoute("/session", sessions),
+            Route("/twilio/voice", telephone.voice, methods=["POST"]),
+            Route("/twilio/after", telephone.after, methods=["POST"]),
+            WebSocketRoute("/twilio/media", Media(switchboard, account)),
+        ],
+        middleware=[Middleware(SecurityHeaders)],
+        lifespan=lifespan,
+    )
+    app.switchboard = switchboard
+    app.tokens = tokens
+    return app

@@ -1,0 +1,67 @@
+"""From a configuration to a host that takes calls: the one place where providers, detector and observers are put together."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Sequence
+
+from engine.adapters.vad import make_detector, warm
+from engine.agent import Agent
+from engine.config import Config
+from engine.core.events import Stage
+from engine.runtime.effects import Providers
+from engine.runtime.host import Host, ObserverFactory
+
+log = logging.getLogger("engine.server")
+
+
+class Switchboard:
+    """The calls of one process, started at the first need and stopped once."""
+
+    def __init__(self, config: Config, observers: Sequence[ObserverFactory] = ()) -> None:
+        self.agent: Agent = config.agent
+        self._drain_ns = config.server.drain_ns
+        names = config.agent.providers
+        providers = Providers(
+            asr={name: config.provider(Stage.ASR, name) for name in names[Stage.ASR]},
+            llm={name: config.provider(Stage.LLM, name) for name in names[Stage.LLM]},
+            tts={name: config.provider(Stage.TTS, name) for name in names[Stage.TTS]},
+        )
+        self.host = Host(
+            providers,
+            functools.partial(make_detector, "silero"),
+            observers=observers,
+            calls_max=config.limits.calls_max,
+        )
+        self._starting = asyncio.Lock()
+        self._started = False
+        self._stopped = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call that comes now is taken."""
+        return self._started and self.host.has_room
+
+    async def ready(self) -> "Switchboard":
+        """Start the providers, if nobody has. Raises AdapterError; the next call tries again."""
+        async with self._starting:
+            if not self._started:
+                warm()
+                await self.host.start()
+                self._started = True
+        return self
+
+    async def drain(self) -> None:
+        """Take no more calls and wait for those under way, as long as is configured."""
+        if self.host.calls:
+            log.info("draining: %d calls under way", self.host.calls)
+        await self.host.drain(self._drain_ns)
+
+    async def stop(self) -> None:
+        """Drain, then stop the providers. Idempotent."""
+        if self._stopped:
+            return
+        self._stopped = True
+        await self.drain()
+        if self._started:
+            await self.host.stop()

@@ -1,0 +1,191 @@
+"""The telephone's ways in: Twilio's webhook, its media stream, and its question what to do after the stream.
+
+Each request must be signed with the account's auth token; a media stream must also bring the token that its webhook was given,
+for the same call, once. Without an auth token these routes are closed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from engine.errors import TransportClosed
+from engine.server import twiml
+from engine.server.gate import Door, headers_of
+from engine.server.sessions import refuse
+from engine.server.signatures import Form, genuine
+from engine.server.switchboard import Switchboard
+from engine.server.tokens import Tokens
+from engine.settings import TwilioSettings
+from engine.transports.twilio import Twilio
+
+log = logging.getLogger("engine.server")
+
+TICKET_SECONDS = 60
+"""Between the webhook's answer and the stream's start; Twilio needs about one."""
+FORM_BYTES_MAX = 64 * 1024
+"""Twilio's forms are about 1 KiB."""
+FORM_SECONDS = 5.0
+FIELDS_MAX = 200
+TRANSFERS_MAX = 1_000
+"""Callers waiting to be asked for: Twilio asks within a second, so more are calls that ended meanwhile."""
+BUSY = "All lines are busy at the moment. Please call again later."
+CLOSED = "the telephone is not set up: TWILIO_AUTH_TOKEN is missing"
+FORGED = "the signature is not Twilio's"
+STALE = "the token is not valid"
+
+
+class Account:
+    """What the routes share: who may call, the tokens given out, the callers to be handed over."""
+
+    def __init__(self, settings: TwilioSettings, tickets: Tokens) -> None:
+        self.settings = settings
+        self.tickets = tickets
+        self._transfers: dict[str, str] = {}
+
+    def signed(self, scope: Scope, schemes: Iterable[str], paths: Iterable[str], form: Form = ()) -> str:
+        """Our public address, if Twilio signed this request to it; else "".
+
+        The Host header may be believed here: whoever makes one up cannot sign it.
+        """
+        given = headers_of(scope).get(b"x-twilio-signature", b"").decode("latin-1")
+        for base in (f"{scheme}://{host}" for host in self._hosts(scope) for scheme in schemes):
+            if genuine(self.settings.auth_token, given, [base + path for path in paths], form):
+                return base
+        hosts = " or ".join(self._hosts(scope))
+        log.warning(
+            "refused a request to %s that Twilio did not sign; set twilio.public_url if a proxy hides it", hosts
+        )
+        return ""
+
+    def transfer(self, call_sid: str, target: str) -> None:
+        """When Twilio asks what to do with this call, it shall dial the target."""
+        while len(self._transfers) >= TRANSFERS_MAX:
+            del self._transfers[next(iter(self._transfers))]
+        self._transfers[call_sid] = target
+
+    def target_of(self, call_sid: str) -> str:
+        """Where this caller is to go. Empty: nowhere. Asked once."""
+        return self._transfers.pop(call_sid, "")
+
+    def _hosts(self, scope: Scope) -> list[str]:
+        """What our public address may be: host, port and prefix."""
+        if self.settings.public_url:
+            return [self.settings.public_url.partition("://")[2].rstrip("/")]
+        headers = headers_of(scope)
+        named = [headers[name].decode("latin-1") for name in (b"x-forwarded-host", b"host") if name in headers]
+        return [host.partition(",")[0].strip() + scope.get("root_path", "") for host in named]
+
+
+class Webhooks:
+    """What Twilio asks over HTTP."""
+
+    def __init__(self, switchboard: Switchboard, door: Door, account: Account) -> None:
+        self._switchboard = switchboard
+        self._door = door
+        self._account = account
+
+    async def voice(self, request: Request) -> Response:
+        """Somebody calls: put them on a media stream."""
+        asked = await self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        base, fields = asked
+        call_sid = fields.get("CallSid", "")
+        switchboard = await self._switchboard.ready()
+        if not switchboard.host.has_room:
+            return answer(twiml.say(BUSY))
+        known = {
+            "token": self._account.tickets.mint(TICKET_SECONDS, call_sid),
+            "from": fields.get("From", ""),
+            "to": fields.get("To", ""),
+        }
+        host = base.partition("://")[2]
+        return answer(twiml.connect(f"wss://{host}/twilio/media", f"{base}/twilio/after", known))
+
+    async def after(self, request: Request) -> Response:
+        """A stream has ended: hand the caller over where that was asked for, else hang up."""
+        asked = await self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        target = self._account.target_of(asked[1].get("CallSid", ""))
+        return answer(twiml.dial(target) if target else twiml.hang_up())
+
+    async def _asked(self, request: Request) -> tuple[str, dict[str, str]] | Response:
+        """A signed webhook: our address as Twilio knows it, and the form's fields; or the refusal."""
+        if not self._account.settings.auth_token:
+            return denied(403, CLOSED)
+        with self._door.enter(request.scope) as refusal:
+            if refusal:
+                return denied(429, refusal)
+            try:
+                async with asyncio.timeout(FORM_SECONDS):
+                    body = await read_body(request)
+                form = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
+            except TimeoutError:
+                return denied(408, "the form did not come in time")
+            except ValueError:
+                return denied(400, "the form cannot be read")
+        query = request.scope["query_string"].decode("latin-1")
+        path = path_of(request.scope) + (f"?{query}" if query else "")
+        base = self._account.signed(request.scope, ("https", "http"), (path,), form)
+        return (base, dict(form)) if base else denied(403, FORGED)
+
+
+class Media:
+    """The media stream: an ASGI app, one connection at a time."""
+
+    def __init__(self, switchboard: Switchboard, account: Account) -> None:
+        self._switchboard = switchboard
+        self._account = account
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if not self._account.settings.auth_token:
+            await refuse(scope, send, 403, CLOSED)
+            return
+        path = path_of(scope)
+        if not self._account.signed(scope, ("wss",), (path, path + "/")):
+            await refuse(scope, send, 403, FORGED)
+            return
+        await send({"type": "websocket.accept"})
+        stream = Twilio(receive, send, self._account.transfer)
+        try:
+            opening = await stream.open()
+        except TransportClosed as error:
+            await stream.hang_up(str(error))
+            return
+        if not self._account.tickets.redeem(opening.custom_parameters.get("token", ""), opening.call_sid):
+            log.warning("refused a media stream: its token is not valid now", extra={"path": scope["path"]})
+            await stream.hang_up(STALE)
+            return
+        switchboard = await self._switchboard.ready()
+        outcome = await switchboard.host.call(stream, switchboard.agent, opening.call_sid)
+        await stream.hang_up(outcome.reason)
+
+
+def answer(document: str) -> Response:
+    return Response(document, media_type=twiml.MEDIA_TYPE)
+
+
+def path_of(scope: Scope) -> str:
+    """The path below our own root."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def denied(status: int, reason: str) -> Response:
+    return Response(reason, status_code=status, media_type="text/plain")
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body. Raises ValueError when it is longer than any form."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            raise ValueError("the form is too long")
+    return bytes(body)

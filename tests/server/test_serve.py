@@ -1,0 +1,132 @@
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigError, EngineError
+from engine.server import create_app
+from engine.server.serve import address, greeting, listen, make_server
+from tests.server.servers import AUTH_TOKEN, make_config, serving
+from tests.server.test_sessions import page
+from tests.transports.wires import run
+
+
+class Served:
+    """`engine serve` as its user starts it."""
+
+    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
+        command = [sys.executable, "-m", "engine", "serve", "--port", "0", *arguments]
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("ENGINE_", "TWILIO_"))}
+        self.process = subprocess.Popen(
+            command, cwd=folder, env={**clean, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> tuple[int, str]:
+        _, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, errors
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_and_exits_well(tmp_path: Path, sign: signal.Signals) -> None:
+    served = Served(tmp_path)
+    page_address = served.line().removeprefix("Talk to the agent at ")
+
+    async def main() -> None:
+        async with page(page_address.rstrip("/").replace("http", "ws")) as visitor:
+            await visitor.until(type="ready")
+            served.process.send_signal(sign)
+            # The call goes on: the agent still greets.
+            await visitor.until(type="agent", state="speaking")
+            await visitor.say(type="bye")
+            await visitor.until(type="bye")
+
+    run(main())
+    assert served.end() == (0, "")
+
+
+def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        served = Served(tmp_path, "--port", str(port))
+        code, errors = served.end()
+    assert code == 1
+    assert errors == f"engine serve: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
+
+
+def test_calls_that_do_not_end_are_cut_when_the_time_is_up() -> None:
+    async def main() -> None:
+        async with serving(make_config(ENGINE_SERVER_DRAIN_MS="50")) as server, page(server.ws) as visitor:
+            await visitor.until(type="ready")
+            server.server.handle_exit(signal.SIGTERM, None)
+            assert (await visitor.until(type="bye"))["reason"] == "the server is stopping"
+
+    run(main())
+
+
+def test_a_second_signal_does_not_wait() -> None:
+    async def main() -> None:
+        async with serving(make_config(ENGINE_SERVER_DRAIN_MS="60000")) as server, page(server.ws) as visitor:
+            await visitor.until(type="ready")
+            server.server.handle_exit(signal.SIGTERM, None)
+            server.server.handle_exit(signal.SIGTERM, None)
+            assert (await visitor.until(type="bye"))["reason"] == "the server is stopping"
+
+    run(main())
+
+
+def test_who_comes_while_it_drains_is_told_so() -> None:
+    async def main() -> None:
+        async with serving(make_config()) as server, page(server.ws) as visitor:
+            await visitor.until(type="ready")
+            draining = asyncio.create_task(server.app.switchboard.drain())
+            async with page(server.ws) as late:
+                assert (await late.until(type="bye"))["reason"] == "the server is stopping"
+            await visitor.say(type="bye")
+            await visitor.until(type="bye")
+            await draining
+
+    run(main())
+
+
+def test_the_operator_is_told_where_to_go_and_who_may() -> None:
+    config = make_config()
+    lines = greeting(config, create_app(config=config), 8080)
+    assert lines == [
+        "Talk to the agent at http://127.0.0.1:8080/",
+        "Open to this machine only; other machines need a token.",
+    ]
+    config = make_config(ENGINE_SERVER_HOST="0.0.0.0", TWILIO_AUTH_TOKEN=AUTH_TOKEN)
+    app = create_app(config=config)
+    lines = greeting(config, app, 8080)
+    assert app.tokens.check(lines[0].partition("#token=")[2])
+    assert "hour" in lines[1]
+    assert "tls_certificate" in lines[2]
+    assert "/twilio/voice" in lines[3]
+
+
+@pytest.mark.parametrize(("host", "shown"), [("::", "[::1]"), ("::1", "[::1]"), ("", "127.0.0.1"), ("box", "box")])
+def test_the_address_is_one_that_a_browser_can_open(host: str, shown: str) -> None:
+    assert address(make_config(ENGINE_SERVER_HOST=host), 80) == f"http://{shown or '127.0.0.1'}:80/"
+
+
+def test_what_cannot_be_listened_on_is_told() -> None:
+    with pytest.raises(EngineError, match=r"cannot listen on 203\.0\.113\.1"):
+        listen(make_config(ENGINE_SERVER_HOST="203.0.113.1"))
+
+
+def test_certificates_that_cannot_be_used_are_told(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    config = make_config(ENGINE_SERVER_TLS_CERTIFICATE=str(wrong), ENGINE_SERVER_TLS_KEY=str(wrong))
+    with pytest.raises(ConfigError, match="cannot be used"):
+        make_server(create_app(config=config), config)
+    assert address(config, 443).startswith("https://")

@@ -1,0 +1,32 @@
+from xml.etree.ElementTree import fromstring
+
+from engine.server import twiml
+
+
+def test_a_call_is_put_on_the_stream() -> None:
+    text = twiml.connect(
+        "wss://v.example.com/media", "https://v.example.com/after", {"token": "t", "from": "\"<&>' +1"}
+    )
+    connect = fromstring(text)[0]
+    assert (connect.tag, connect.attrib) == ("Connect", {"action": "https://v.example.com/after", "method": "POST"})
+    stream = connect[0]
+    assert stream.attrib == {"url": "wss://v.example.com/media"}
+    assert [each.attrib for each in stream] == [
+        {"name": "token", "value": "t"},
+        {"name": "from", "value": "\"<&>' +1"},
+    ]
+
+
+def test_a_parameter_is_cut_to_what_twilio_takes() -> None:
+    parameter = fromstring(twiml.connect("wss://v/media", "https://v/after", {"from": "x" * 600}))[0][0][0]
+    assert len(parameter.attrib["name"] + parameter.attrib["value"]) == 500
+
+
+def test_a_caller_is_handed_over() -> None:
+    assert fromstring(twiml.dial("+15550001111")).findtext("Dial/Number") == "+15550001111"
+    assert fromstring(twiml.dial("sip:a@b.example?x=1&y=2")).findtext("Dial/Sip") == "sip:a@b.example?x=1&y=2"
+
+
+def test_a_call_is_ended_with_words_and_without() -> None:
+    assert [each.tag for each in fromstring(twiml.say("All busy <now>"))] == ["Say", "Hangup"]
+    assert [each.tag for each in fromstring(twiml.hang_up())] == ["Hangup"]
