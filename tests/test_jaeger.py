@@ -98,7 +98,7 @@ def test_a_recorded_call_shows_the_same_in_jaeger(viewer: real.Jaeger) -> None:
     steps = steps_of(BARGE_IN)
     with real.collector(COLLECTOR, viewer) as endpoint:
         exported = export(CALL, steps, Settings(endpoint=endpoint), "1.2.3")
-    assert exported.refused == 0
+    assert exported.lost == 0
     check(viewer, steps, CALL)
 
 
@@ -115,7 +115,7 @@ def test_production_keeps_what_went_wrong_and_none_of_the_words(viewer: real.Jae
     steps = steps_of(BARGE_IN)
     with real.collector(COLLECTOR, viewer, "deploy/sampling.yaml") as endpoint:
         exported = export(CALL, steps, Settings(endpoint=endpoint, content=True), "1.2.3")
-    assert exported.refused == 0
+    assert exported.lost == 0
     session, cut = trace_of("abc", 0).trace_id, trace_of("abc", 2).trace_id
     assert {session, cut} <= viewer.traces("engine")
     keys = {tag["key"] for span in viewer.spans(cut) for tag in span["tags"]}

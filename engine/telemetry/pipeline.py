@@ -1,31 +1,28 @@
 """From a live call to a collector, at a distance.
 
-Records go into bounded queues and leave in batches, from the SDK's own threads. A call never waits for the network: a collector
-that is down, slow or refusing costs the records that found no room, and nothing else.
+Spans and lines go into the outbox, numbers into the SDK's instruments; both leave from threads. A call never waits for the network: a
+collector that is down, slow or refusing costs the records that found no room, and nothing else.
 
 The spans are not made by the SDK's tracer (16 µs each, with random ids and times from the clock): they are finished when they come
 here, and are handed on as what the exporter reads.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 
-from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from engine.core.commands import Commands
 from engine.core.events import Event
 from engine.core.state import State
 from engine.telemetry import names
-from engine.telemetry.exporters import SAMPLED, Exporters, Maker, Settings, exporters, resource
+from engine.telemetry.exporters import Exporters, Maker, Settings, context_of, exporters, resource
 from engine.telemetry.fold import Fold
+from engine.telemetry.outbox import Outbox
 from engine.telemetry.records import Call, Line, Measure, Record, Span
 
 WAITS_S = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -56,8 +53,6 @@ COUNTERS: dict[str, str] = {
     names.M_OUTPUT_TOKENS: "Tokens written",
 }
 
-SEVERITIES = {"INFO": SeverityNumber.INFO, "WARN": SeverityNumber.WARN}
-
 
 class Telemetry:
     """One process's way out. Made once; `observer` for each call; `close` at the end."""
@@ -67,14 +62,8 @@ class Telemetry:
         self.settings = settings
         ways = ways or exporters(settings)
         made_by = resource(settings.service, version)
-        self._maker = Maker(made_by, version)
-        queue, batch = settings.queue, min(512, settings.queue)
-        self._spans = BatchSpanProcessor(ways.spans, max_queue_size=queue, max_export_batch_size=batch)
-        self._logs = LoggerProvider(resource=made_by, shutdown_on_exit=False)
-        self._logs.add_log_record_processor(
-            BatchLogRecordProcessor(ways.lines, max_queue_size=queue, max_export_batch_size=batch)
-        )
-        self._logger = self._logs.get_logger(names.SCOPE, version, names.SCHEMA_URL)
+        maker = Maker(made_by, version)
+        self._outbox = Outbox(ways, maker, size=settings.queue, interval_s=settings.interval_s)
         reader = PeriodicExportingMetricReader(ways.metrics, settings.metric_interval_s * 1e3, settings.timeout_s * 1e3)
         self._metrics = MeterProvider([reader], resource=made_by, shutdown_on_exit=False)
         self._meter = self._metrics.get_meter(names.SCOPE, version, names.SCHEMA_URL)
@@ -85,7 +74,7 @@ class Telemetry:
         self._counters: Mapping[str, Counter] = {
             name: self._meter.create_counter(name, "1", why) for name, why in COUNTERS.items()
         }
-        self._closed = False
+        self._watch(names.M_LOST, lambda: self._outbox.lost, "Spans and lines that no collector took", grows=True)
 
     def observer(self, call: Call) -> "CallObserver":
         """What watches one call."""
@@ -94,14 +83,17 @@ class Telemetry:
     def watch_host(self, *, active: Callable[[], int], refused: Callable[[], int]) -> None:
         """Report the host's own counts. They are asked for from another thread: reading an int is all they may do."""
 
-        def observe(count: Callable[[], int]) -> Callable[[CallbackOptions], Iterator[Observation]]:
-            def ask(options: CallbackOptions) -> Iterator[Observation]:
-                yield Observation(count())
+        self._watch(names.M_ACTIVE, active, "Calls under way", grows=False)
+        self._watch(names.M_REFUSED, refused, "Calls turned away", grows=True)
 
-            return ask
+    def _watch(self, name: str, count: Callable[[], int], why: str, *, grows: bool) -> None:
+        def ask(options: CallbackOptions) -> Iterator[Observation]:
+            yield Observation(count())
 
-        self._meter.create_observable_gauge(names.M_ACTIVE, [observe(active)], "1", "Calls under way")
-        self._meter.create_observable_counter(names.M_REFUSED, [observe(refused)], "1", "Calls turned away")
+        if grows:
+            self._meter.create_observable_counter(name, [ask], "1", why)
+        else:
+            self._meter.create_observable_gauge(name, [ask], "1", why)
 
     def note_loop_lag(self, late_s: float) -> None:
         """A callback ran this late."""
@@ -111,16 +103,12 @@ class Telemetry:
         """A piece of sound left this late."""
         self._histograms[names.M_TICK_LATE].record(late_s)
 
-    def send(self, record: Record, context: Context) -> None:
-        """Put a record into its queue. Never blocks."""
-        if isinstance(record, Span):
-            self._spans.on_end(self._maker.span(record))
-        elif isinstance(record, Measure):
-            self._record(record, context)
-        elif self.settings.lines:
-            self._logger.emit(log_record(record, context))
+    def put(self, record: Span | Line) -> None:
+        """Send a record when there is time. Never blocks."""
+        self._outbox.put(record)
 
-    def _record(self, measure: Measure, context: Context) -> None:
+    def record(self, measure: Measure, context: Context) -> None:
+        """Count a number in."""
         histogram = self._histograms.get(measure.name)
         if histogram is not None:
             histogram.record(measure.value, measure.labels, context)
@@ -129,19 +117,12 @@ class Telemetry:
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Send what is queued and stop. False: the collector did not take it in time, and the rest is lost."""
-        if self._closed:
-            return True
-        self._closed = True
-        # The SDK's own bounds are 30 s for each signal; whoever stops a server does not wait for a dead collector.
-        closing = threading.Thread(target=self._shut_down, name="telemetry-close", daemon=True)
+        until = time.monotonic() + timeout_s
+        closing = threading.Thread(target=self._metrics.shutdown, name="telemetry-close", daemon=True)
         closing.start()
-        closing.join(timeout_s)
-        return not closing.is_alive()
-
-    def _shut_down(self) -> None:
-        self._spans.shutdown()  # type: ignore[no-untyped-call]  # The SDK forgot.
-        self._logs.shutdown()
-        self._metrics.shutdown()
+        sent = self._outbox.close(timeout_s)
+        closing.join(max(0.0, until - time.monotonic()))
+        return sent and not closing.is_alive()
 
 
 class CallObserver:
@@ -150,12 +131,13 @@ class CallObserver:
     def __init__(self, telemetry: Telemetry, call: Call) -> None:
         self._telemetry = telemetry
         settings = telemetry.settings
+        self._lines = settings.lines
         self._fold = Fold(call, content=settings.content, sample=settings.sample)
-        self._contexts: dict[int, Context] = {}
+        self._context = Context()
+        self._place = (0, 0)
 
     def __call__(self, event: Event, before: State, after: State, commands: Commands) -> None:
-        for record in self._fold(event, before, after, commands):
-            self._telemetry.send(record, self._context(record))
+        self._send(self._fold(event, before, after, commands))
 
     def headers(self, run: int, request: int) -> tuple[tuple[str, str], ...]:
         """Trace context for the provider that is asked."""
@@ -163,33 +145,19 @@ class CallObserver:
 
     def close(self) -> None:
         """The call is over, however it ended."""
-        for record in self._fold.finish():
-            self._telemetry.send(record, self._context(record))
+        self._send(self._fold.finish())
 
-    def _context(self, record: Record) -> Context:
-        """The trace of a record, as the SDK's metrics and logs want it. Kept for the runs of the moment."""
-        context = self._contexts.get(record.trace_id)
-        if context is None:
-            if len(self._contexts) >= 8:
-                self._contexts.clear()
-            flags = SAMPLED if self._fold.samples(record.trace_id) else TraceFlags(0)
-            root_id = record.parent_id or record.span_id if isinstance(record, Span) else record.span_id
-            context = set_span_in_context(
-                NonRecordingSpan(SpanContext(record.trace_id, root_id, False, flags)), Context()
-            )
-            self._contexts[record.trace_id] = context
-        return context
+    def _send(self, records: list[Record]) -> None:
+        for record in records:
+            if isinstance(record, Measure):
+                self._telemetry.record(record, self._exemplar(record))
+            elif self._lines or isinstance(record, Span):
+                self._telemetry.put(record)
 
-
-def log_record(line: Line, context: Context) -> LogRecord:
-    """A line as the SDK wants it."""
-    return LogRecord(
-        timestamp=line.at_ns,
-        observed_timestamp=line.at_ns,
-        context=context,
-        severity_text=line.severity,
-        severity_number=SEVERITIES[line.severity],
-        body=line.body,
-        attributes=line.attributes,
-        event_name=line.body,
-    )
+    def _exemplar(self, measure: Measure) -> Context:
+        """Where a number came from. Several come from one place, so the last one is kept."""
+        place = (measure.trace_id, measure.span_id)
+        if place != self._place:
+            self._place = place
+            self._context = context_of(*place, sampled=self._fold.samples(measure.trace_id))
+        return self._context

@@ -26,7 +26,7 @@ def test_a_recording_gives_the_very_spans_and_lines_of_the_live_call() -> None:
         exported = export(CALL, steps, Settings(endpoint=server.endpoint), "1.2.3")
         assert contents(server) == live
         assert server.metrics == []
-    assert (exported.spans, exported.lines, exported.refused) == (len(live[0]), len(live[1]), 0)
+    assert (exported.spans, exported.lines, exported.lost) == (len(live[0]), len(live[1]), 0)
 
 
 def test_lines_can_be_left_out() -> None:
@@ -38,4 +38,4 @@ def test_lines_can_be_left_out() -> None:
 def test_what_the_collector_did_not_take_is_counted() -> None:
     exported = export(CALL, steps_of(BARGE_IN), Settings(endpoint=nobody(), timeout_s=0.2), "1.2.3")
     assert (exported.spans, exported.lines) == (0, 0)
-    assert exported.refused > 50
+    assert exported.lost > 50

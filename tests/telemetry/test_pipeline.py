@@ -11,8 +11,9 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from engine.telemetry import Call, Settings, Telemetry, names
 from engine.telemetry.exporters import Exporters, exporters
 from engine.telemetry.fold import Fold
+from engine.telemetry.outbox import BATCH
 from engine.telemetry.pipeline import COUNTERS, HISTOGRAMS
-from engine.telemetry.records import Line, Span, trace_of
+from engine.telemetry.records import Line, Measure, Span, trace_of
 from tests.calls import BARGE_IN, Step, steps_of
 from tests.telemetry.collector import collector, nobody
 
@@ -108,8 +109,9 @@ class Gate(SpanExporter):
         """Holds nothing."""
 
 
-def test_what_waits_for_a_slow_collector_is_bounded() -> None:
-    gate, steps = Gate(), steps_of(BARGE_IN)
+def test_what_waits_for_a_slow_collector_is_bounded_and_what_was_lost_is_counted() -> None:
+    gate, steps, fold = Gate(), steps_of(BARGE_IN), Fold(CALL)
+    made = [record for step in steps for record in fold(*step) if not isinstance(record, Measure)]
     with collector() as server:
         settings = Settings(endpoint=server.endpoint, queue=64)
         ways = exporters(settings)
@@ -118,7 +120,25 @@ def test_what_waits_for_a_slow_collector_is_bounded() -> None:
             watched(telemetry, steps, str(number))
         gate.open.set()
         assert telemetry.close()
-        assert 64 <= gate.taken <= 2 * 64  # What waited, and the batch that was under way.
+        taken = gate.taken + len(server.lines())
+        (lost,) = server.points(names.M_LOST)
+        assert taken <= 64 + BATCH  # What waited, and the batch that was under way.
+        assert taken + lost.as_int == 50 * len(made)
+
+
+def test_an_exporter_that_breaks_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Gate):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            raise ValueError("broken")
+
+    with collector() as server:
+        settings = Settings(endpoint=server.endpoint)
+        ways = exporters(settings)
+        telemetry = Telemetry(settings, "1.2.3", Exporters(Broken(), ways.lines, ways.metrics))
+        watched(telemetry, steps_of(BARGE_IN))
+        assert telemetry.close()
+        assert len(server.points(names.M_V2V)) == 1
+    assert "a batch could not be exported" in caplog.text
 
 
 def test_an_unsampled_run_gives_no_exemplar() -> None:
@@ -132,4 +152,4 @@ def test_an_unsampled_run_gives_no_exemplar() -> None:
 
 def test_every_measure_of_the_fold_has_an_instrument() -> None:
     written = {value for name, value in vars(names).items() if name.startswith("M_")}
-    assert written - {names.M_ACTIVE, names.M_REFUSED} == HISTOGRAMS.keys() | COUNTERS.keys()
+    assert written - {names.M_ACTIVE, names.M_REFUSED, names.M_LOST} == HISTOGRAMS.keys() | COUNTERS.keys()
