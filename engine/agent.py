@@ -286,7 +286,7 @@ class Agent:
     policy:        a preset's name (patient, balanced, eager) or a Policy.
     asr, llm, tts: providers by name, in order of preference. The configuration's, where it names any, win.
     options:       settings of providers, "llm.openai" -> {"model": ...}. The configuration's win, one by one.
-    domain:        "module:attribute" of what the embedded recogniser builds its language model from; empty: its general model.
+    domain:        what callers are likely to say, for a recogniser that can be told: a domain file's path, or its text.
     Raises:        ConfigError.
     """
 

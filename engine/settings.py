@@ -106,12 +106,20 @@ class TelemetrySettings(Section, frozen=True, kw_only=True):
 
     section: ClassVar[str] = "telemetry"
 
-    endpoint: Annotated[str, Meta(extra={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})] = ""
+    endpoint: Annotated[str, Meta(pattern="^(https?://.*)?$", extra={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})] = ""
     """The collector, such as http://127.0.0.1:4318. Empty: nothing is exported."""
+    protocol: Annotated[Literal["http/protobuf", "grpc"], Meta(extra={"env": "OTEL_EXPORTER_OTLP_PROTOCOL"})] = (
+        "http/protobuf"
+    )
+    """How OTLP is spoken to it."""
     service_name: Annotated[str, Meta(min_length=1, extra={"env": "OTEL_SERVICE_NAME"})] = "engine"
     """What this service is called in the traces."""
-    words: bool = False
-    """Whether what was said is exported too."""
+    sample: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Share of calls whose traces are exported."""
+    content: bool = False
+    """Whether what was said is exported too, under keys with a `pii` segment."""
+    lines: bool = True
+    """Whether log lines are exported."""
 
 
 class TwilioSettings(Section, frozen=True, kw_only=True):

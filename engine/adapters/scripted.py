@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from engine.adapters.base import LLMFact, LLMRequest, Options
-from engine.adapters.scripted_talk import Reply, reply
+from engine.adapters.scripted_desk import Reply
+from engine.adapters.scripted_talk import reply
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
 
 NAME = "scripted"
@@ -52,7 +53,7 @@ class Scripted:
 
     async def stream(self, request: LLMRequest) -> AsyncIterator[LLMFact]:
         """Its answer, word by word, then the tool it wants called."""
-        answer = able(reply(request.messages), {tool.name for tool in request.tools})
+        answer = able(reply(request.messages, request.run), {tool.name for tool in request.tools})
         words = WORD.findall(answer.text)
         # A pause even where none is asked for: a model that answers within the question's own callback is like no other.
         await asyncio.sleep(self._first_s)

@@ -153,7 +153,8 @@ def read_date(words: list[str], at: int, today: date) -> Mention | None:
         return dated(at, end + 2, MONTHS.index(words[end + 1]) + 1, day, today)
     # "the first one" is no date; "on the first" and "the twenty fourth" are.
     before = words[max(0, at - 2) : at]
-    if taken and before[-1:] == ["the"] and (day > 3 or before == ["on", "the"]) and word_at(words, end) != "one":
+    sure = day > 3 or word_at(words, at - 2).removesuffix("s") in ("on", *WEEKDAYS)
+    if taken and before[-1:] == ["the"] and sure and word_at(words, end) != "one":
         return dated(at, end, today.month if day >= today.day else today.month % 12 + 1, day, today)
     return None
 

@@ -11,6 +11,9 @@ from engine.core.policy import Policy
 from engine.core.units import MS
 from engine.settings import Section, is_duration, is_secret, setting_name
 
+SHOWN_CHARS = 100
+"""Of a long text (a domain, a greeting) only the beginning is shown."""
+
 
 def options(parser: ArgumentParser) -> None:
     add_config(parser)
@@ -45,5 +48,6 @@ def show(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(show, value))}]"
     if isinstance(value, str):
+        value = value if len(value) <= SHOWN_CHARS else f"{value[:SHOWN_CHARS]}…"
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     return str(value)

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from engine.agent import Agent, Tool, tool
 from engine.demo.calendar import HORIZON_DAYS, Answer, Appointment, Calendar, Slots
+from engine.demo.domain import DOMAIN
 from engine.errors import ConfigError, ToolError
 
 GREETING = "Hello, this is the appointment desk. How can I help you?"
@@ -45,7 +46,7 @@ def make_agent(database: str = "", today: str = "") -> Agent:
         lambda: INSTRUCTIONS.format(today=now()),
         tools=make_tools(Calendar(database), now),
         greeting=GREETING,
-        domain="engine.demo.domain:DOMAIN",
+        domain=DOMAIN,
     )
 
 
