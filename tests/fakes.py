@@ -12,7 +12,7 @@ from engine.core.state import State
 from engine.core.units import FRAME_NS, MS, SECOND, AudioFormat
 from engine.errors import AdapterError
 from engine.runtime.effects import Providers
-from engine.runtime.elastic import ElasticLoop
+from engine.runtime.elastic import JUMP, ElasticLoop
 from engine.runtime.session import Outcome, Session
 from engine.transports.base import Capabilities
 from engine.transports.memory import MemoryTransport
@@ -282,8 +282,14 @@ class Call:
 
 def run_virtually(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a test's coroutine on virtual time."""
-    with asyncio.Runner(loop_factory=ElasticLoop) as runner:
+    with asyncio.Runner(loop_factory=jumping_loop) as runner:
         runner.run(work())
+
+
+def jumping_loop() -> ElasticLoop:
+    loop = ElasticLoop()
+    loop.follow(lambda: JUMP)
+    return loop
 
 
 def tool(name: str, **given: Any) -> ToolSpec:

@@ -16,6 +16,7 @@ from pathlib import Path
 from engine.errors import ConfigError
 
 COMMANDS: dict[str, str] = {
+    "call": "hold one conversation with a recorded caller",
     "serve": "take calls from a browser and the telephone",
     "config": "check the configuration and show what it comes to",
     "show": "print a recorded call as text",

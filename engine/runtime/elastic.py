@@ -25,16 +25,18 @@ times faster than real time, and is never further behind than this makes it."""
 
 
 def speed_of(state: State, waiting: bool) -> float:
-    """How fast the clock may run at this point of a call. waiting: something asked of a provider is under way."""
+    """How fast the clock may run at this point of a call.
+
+    waiting: something asked of a model, a synthesizer or a tool is under way.
+    """
     if waiting or (state.ear.number and not state.ear.open):
         return REAL_TIME
     turn = state.turn
     if turn.speaking:
         run = state.response.run
         return REAL_TIME if run is not None and run.committed else LISTENING
-    if state.ear.number and turn.quiet_ns is not None:
-        return REAL_TIME
-    return JUMP
+    owed = turn.quiet_ns is not None and (turn.partial or not turn.text)
+    return REAL_TIME if state.ear.number and owed else JUMP
 
 
 class _Selector(selectors.DefaultSelector):
@@ -43,7 +45,7 @@ class _Selector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_ns = 0
-        self.speed: Callable[[], float] = lambda: JUMP
+        self.speed: Callable[[], float] = lambda: REAL_TIME
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -74,7 +76,7 @@ class ElasticLoop(asyncio.SelectorEventLoop):
         super().__init__(self._elastic)
 
     def follow(self, speed: Callable[[], float]) -> None:
-        """Ask this, before each wait, how fast the clock may run. Until then it jumps."""
+        """Ask this, before each wait, how fast the clock may run. Until then it keeps real time."""
         self._elastic.speed = speed
 
     def time(self) -> float:

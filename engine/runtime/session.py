@@ -161,6 +161,11 @@ class Session:
             self._observers.remove(observer)
             self.post(InputRejected(source="observer", reason=type(error).__name__))
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a model, a synthesizer or a tool is at work for this call."""
+        return self._effects.waiting
+
     # Time.
 
     def arm(self, wall_ns: int | None) -> None:

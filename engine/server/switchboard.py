@@ -3,7 +3,8 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from engine.adapters.vad import make_detector, warm
 from engine.agent import Agent
@@ -18,7 +19,13 @@ log = logging.getLogger("engine.server")
 class Switchboard:
     """The calls of one process, started at the first need and stopped once."""
 
-    def __init__(self, config: Config, observers: Sequence[ObserverFactory] = ()) -> None:
+    def __init__(
+        self,
+        config: Config,
+        observers: Sequence[ObserverFactory] = (),
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self.agent: Agent = config.agent
         self._drain_ns = config.server.drain_ns
         names = config.agent.providers
@@ -32,6 +39,7 @@ class Switchboard:
             functools.partial(make_detector, "silero"),
             observers=observers,
             calls_max=config.limits.calls_max,
+            clock=clock,
         )
         self._starting = asyncio.Lock()
         self._started = False

@@ -68,8 +68,6 @@ class FileTransport:
 
     async def _wait_until(self, at_ns: int) -> None:
         """Wait for a moment of the call, or its end."""
-        timer = self._loop.call_at(self._began + at_ns / SECOND, lambda: None)
-        del timer
         delay = self._began + at_ns / SECOND - self._loop.time()
         if delay > 0:
             await asyncio.wait([self._ended], timeout=delay)

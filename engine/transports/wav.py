@@ -118,7 +118,8 @@ def _to_mono(data: bytes, layout: _Format) -> NDArray[np.float32]:
         samples = np.ascontiguousarray(parts[:, 1:]).view("<i2").ravel().astype(np.float32)
     else:
         samples = (np.frombuffer(data, "<i4") >> 16).astype(np.float32)
-    return samples.reshape(-1, layout.channels).mean(axis=1, dtype=np.float32)
+    mono: NDArray[np.float32] = samples.reshape(-1, layout.channels).mean(axis=1, dtype=np.float32)
+    return mono
 
 
 def _to_pcm16(samples: NDArray[np.float32]) -> bytes:
