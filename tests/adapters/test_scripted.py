@@ -19,7 +19,7 @@ def test_words_come_one_by_one_and_make_up_the_sentence() -> None:
     desk.messages.append(Message(Role.USER, "hello"))
     *tokens, done = desk.ask()
     assert [token.text for token in tokens if isinstance(token, LLMToken)][:3] == ["Hello!", " Would", " you"]
-    assert done == LLMDone(run=1, request=1, input_tokens=done.input_tokens, output_tokens=11, model="scripted-1")  # type: ignore[union-attr]
+    assert done == LLMDone(run=1, request=1, input_tokens=done.input_tokens, output_tokens=13, model="scripted-1")  # type: ignore[union-attr]
 
 
 def test_a_tool_call_is_whole_and_comes_before_the_end() -> None:
