@@ -18,6 +18,7 @@ from engine.errors import ConfigError
 COMMANDS: dict[str, str] = {
     "call": "hold one conversation with a recorded caller",
     "serve": "take calls from a browser and the telephone",
+    "simulate": "made-up calls, with everything going wrong, against the real rules",
     "config": "check the configuration and show what it comes to",
     "show": "print a recorded call as text",
     "verify": "check that journals are unchanged and that today's rules decide the same",

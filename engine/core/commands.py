@@ -75,12 +75,16 @@ class CancelLLM(Command, frozen=True, gc=False, kw_only=True):
 
 
 class Synthesize(Command, frozen=True, gc=False, kw_only=True):
-    """Make sound of a piece of text. Chunks of a run are spoken in the order they are asked for."""
+    """Make sound of a piece of text. Chunks of a run are spoken, and fail, in the order they are asked for."""
 
     run: int
     chunk: int
     provider: str
     text: str
+    first_ns: int = 0
+    """To its first sound, counted from the end of the chunk before; longer is a TIMEOUT, with the sound that is in hand."""
+    whole_ns: int = 0
+    """The same to its last sound."""
 
 
 class CancelTTS(Command, frozen=True, gc=False, kw_only=True):
@@ -109,6 +113,12 @@ class ResumePlayout(Command, frozen=True, gc=False, kw_only=True):
 
 class ClearPlayout(Command, frozen=True, gc=False, kw_only=True):
     """Fall silent now and throw the rest away. Answered by PlayoutCleared. Nothing of this run may leave again."""
+
+    run: int
+
+
+class ClosePlayout(Command, frozen=True, gc=False, kw_only=True):
+    """This run has been heard: forget its sound. What the peer still plays of it, it may; nothing more of it may leave."""
 
     run: int
 
@@ -148,7 +158,7 @@ class EndSession(Command, frozen=True, gc=False, kw_only=True):
 
 Order = (
     StartASR | FinalizeASR | StopASR | StartLLM | CancelLLM | Synthesize | CancelTTS
-    | OpenPlayout | PausePlayout | ResumePlayout | ClearPlayout | RunTool | CancelTool | SetTimer | Transfer | EndSession
+    | OpenPlayout | PausePlayout | ResumePlayout | ClearPlayout | ClosePlayout | RunTool | CancelTool | SetTimer | Transfer | EndSession
 )  # fmt: skip
 """The whole vocabulary of commands. `runtime/effects` has a row for each."""
 

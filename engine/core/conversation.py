@@ -7,9 +7,11 @@ of it was heard or a tool it called has answered. Writes `state.conversation` al
 from msgspec.structs import replace
 
 from engine.core.commands import NOTHING, CallMade, Commands, Message, Role
+from engine.core.events import PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, ToolResult
 from engine.core.floor import ledger_of
 from engine.core.playout import heard_chars
 from engine.core.state import CallState, Run, RunEnd, State, ToolCall, TurnEnd
+from engine.core.tools import call_of
 from engine.core.units import LIMITS
 
 RUNNING = '{"status":"still running"}'
@@ -57,18 +59,31 @@ def keep_ended(state: State) -> tuple[State, Commands]:
     return replace(state, conversation=replace(state.conversation, messages=messages, kept=newest)), NOTHING
 
 
-def rewrite_heard(state: State, event: object) -> tuple[State, Commands]:
-    """More is known of a run that has ended: it was heard further, or a tool it called has answered."""
+def rewrite_heard(
+    state: State, event: PlayoutAdvanced | PlayoutPaused | PlayoutCleared | PlayoutDone
+) -> tuple[State, Commands]:
+    """It turns out that more of a run that has ended was heard."""
+    return _rewritten(state, event.run), NOTHING
+
+
+def rewrite_result(state: State, event: ToolResult) -> tuple[State, Commands]:
+    """A tool has answered whose run has ended."""
+    call = call_of(state, event.call)
+    return (_rewritten(state, call.run) if call is not None else state), NOTHING
+
+
+def _rewritten(state: State, number: int) -> State:
+    run = next((run for run in state.response.past if run.number == number), None)
     messages = state.conversation.messages
-    for run in state.response.past:
-        old = tuple(message for message in messages if message.run == run.number)
-        said = said_by(state, run) if old else ()
-        if said != old:
-            first = messages.index(old[0])
-            messages = (*messages[:first], *said, *(m for m in messages[first:] if m.run != run.number))
-    if messages is state.conversation.messages:
-        return state, NOTHING
-    return replace(state, conversation=replace(state.conversation, messages=messages)), NOTHING
+    old = tuple(message for message in messages if message.run == number) if run is not None else ()
+    if run is None or not old:
+        return state
+    said = said_by(state, run)
+    if said == old:
+        return state
+    first = messages.index(old[0])
+    messages = (*messages[:first], *said, *(message for message in messages[first:] if message.run != number))
+    return replace(state, conversation=replace(state.conversation, messages=messages))
 
 
 def said_by(state: State, run: Run) -> tuple[Message, ...]:

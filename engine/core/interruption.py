@@ -41,7 +41,7 @@ def believe_start(state: State, event: ASRStartOfTurn) -> tuple[State, Commands]
 
 def obey(state: State, event: InterruptRequested) -> tuple[State, Commands]:
     """The embedder wants silence."""
-    run = state.response.run
+    run = floor_run(state)
     return (state, NOTHING) if run is None else take_floor(state, run)
 
 
@@ -76,7 +76,7 @@ def contest(state: State) -> tuple[State, Commands]:
         return take_floor(state, run)
     if state.contest.run:
         return _go_on(state, run) if _may_go_on(state) else (state, NOTHING)
-    if _voiced_ns(state) >= state.setup.policy.yield_ns and state.lost_at is None:
+    if _voiced_ns(state, run) >= state.setup.policy.yield_ns and state.lost_at is None:
         yielded = replace(state.contest, run=run.number, yielded_at=state.at, onset_at=state.turn.onset_at)
         return replace(state, contest=yielded), (PausePlayout(run=run.number),)
     if _backchannel_is_over(state):
@@ -91,10 +91,12 @@ def _forget(state: State) -> State:
     return replace(state, contest=replace(state.contest, run=0, heard=False))
 
 
-def _voiced_ns(state: State) -> int:
-    """How long the caller has been speaking, in the caller's sound. 0 when quiet, or since before the run."""
+def _voiced_ns(state: State, run: Run) -> int:
+    """How long the caller has been speaking into this run, in the caller's sound. 0 when quiet, or not since the last turn."""
     turn = state.turn
-    return state.audio_ns - turn.speech_ns if turn.speaking and turn.speech_ns is not None else 0
+    if not turn.speaking or turn.speech_ns is None:
+        return 0
+    return state.audio_ns - max(turn.speech_ns, run.began_audio_ns)
 
 
 def _caller_takes_floor(state: State, run: Run) -> bool:
@@ -108,7 +110,7 @@ def _caller_takes_floor(state: State, run: Run) -> bool:
         if is_backchannel(words, policy.backchannels):
             return _answers_question(state, run) and not turn.speaking
         return word_count(words) >= policy.interrupt_words
-    return _voiced_ns(state) >= policy.interrupt_ns
+    return _voiced_ns(state, run) >= policy.interrupt_ns
 
 
 def _answers_question(state: State, run: Run) -> bool:
@@ -238,13 +240,13 @@ def deadlines(state: State) -> Deadlines:
     if run is None or not run.interruptible:
         return NEVER
     wall = state.contest.yielded_at + policy.contest_cap_ns if state.contest.run else None
-    return Deadlines(wall, _audio_deadline(state, turn, policy))
+    return Deadlines(wall, _audio_deadline(state, run, turn, policy))
 
 
-def _audio_deadline(state: State, turn: Turn, policy: Policy) -> int | None:
+def _audio_deadline(state: State, run: Run, turn: Turn, policy: Policy) -> int | None:
     if turn.speaking and turn.speech_ns is not None:
         wait = policy.interrupt_ns if state.contest.run else policy.yield_ns
-        return turn.speech_ns + wait
+        return max(turn.speech_ns, run.began_audio_ns) + wait
     if turn.quiet_ns is not None and (state.contest.run or words_of(turn)):
         return turn.quiet_ns + policy.resume_ns
     return None

@@ -22,7 +22,7 @@ from engine.core.state import NEVER, Chunk, Deadlines, Ledger, State
 from engine.core.units import LIMITS, MS, SECOND
 
 ROUNDING_NS = 40 * MS
-"""Sound this near its end has been heard: two frames, for resamplers' delay and positions that come in frames."""
+"""A chunk this near its end counts as heard in text: two frames, for resamplers' delay and positions that come in frames."""
 
 
 def write(state: State, ledger: Ledger) -> State:
@@ -160,7 +160,7 @@ def chars_heard(chunk: Chunk, heard_ns: int, chars_per_s: int) -> int:
 
 def is_heard_out(ledger: Ledger) -> bool:
     """Whether everything asked for has been heard."""
-    return is_synthesised(ledger) and ledger.heard_ns >= sound_ns(ledger) - ROUNDING_NS
+    return is_synthesised(ledger) and ledger.heard_ns >= sound_ns(ledger)
 
 
 def is_stalled(state: State, ledger: Ledger) -> bool:
@@ -172,7 +172,7 @@ def is_stalled(state: State, ledger: Ledger) -> bool:
 def stall_at(state: State, ledger: Ledger) -> int | None:
     """When a standstill of this run becomes a loss. None while nothing should move."""
     waits = state.contest.run == ledger.run or state.lost_at is not None or ledger.opened_at is None
-    if waits or ledger.heard_ns >= sound_ns(ledger) - ROUNDING_NS:
+    if waits or ledger.heard_ns >= sound_ns(ledger):
         return None
     return ledger.moved_at + state.setup.policy.playout_stall_ns
 

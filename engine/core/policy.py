@@ -137,6 +137,8 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     """How often; then it says goodbye and hangs up."""
     call_ns_max: int = 3_600 * SECOND
     """The longest call."""
+    line_lost_ns: int = 60 * SECOND
+    """A connection that stays away this long is given up, should the transport's own grace not have ended the call."""
     dtmf_ns: int = 2 * SECOND
     """Keys pressed with pauses shorter than this are one turn; "#" ends it at once."""
 

@@ -126,7 +126,7 @@ RULES: dict[type[Fact], Row] = dict(
         on(PlayoutPaused, playout.note_heard, conversation.rewrite_heard),
         on(PlayoutCleared, playout.note_heard, conversation.rewrite_heard),
         on(PlayoutDone, playout.note_heard, playout.note_drained, conversation.rewrite_heard),
-        on(ToolResult, tools.keep_result, conversation.rewrite_heard),
+        on(ToolResult, tools.keep_result, conversation.rewrite_result),
         on(TimerFired, only_time),
         on(RunCancelled, only_time),
         on(AdapterFailed, ear.change_ear, recovery.change_model, speech.change_voice, tools.fail_call),

@@ -13,6 +13,7 @@ from engine.core.commands import (
     CancelLLM,
     CancelTTS,
     ClearPlayout,
+    ClosePlayout,
     Commands,
     EndSession,
     OpenPlayout,
@@ -151,7 +152,13 @@ def _stop(state: State, run: Run, end: RunEnd) -> tuple[State, Commands]:
 
 
 def finish(state: State) -> tuple[State, Commands]:
-    """The run has been heard out, or has nothing to say, or cannot be heard."""
+    """The run has been heard out, or has nothing to say, or cannot be heard; or nobody is there any more."""
+    if (
+        state.lost_at is not None
+        and not state.response.ending
+        and state.at >= state.lost_at + state.setup.policy.line_lost_ns
+    ):
+        return _hang_up(state, "line lost")
     run = floor_run(state)
     ledger = ledger_of(state, run.number) if run is not None else None
     if run is None or ledger is None:
@@ -163,7 +170,7 @@ def finish(state: State) -> tuple[State, Commands]:
     if not said or state.contest.run == run.number:
         return state, NOTHING
     end = RunEnd.FAILED if run.failed else RunEnd.FINISHED
-    return _after(drop_run(state, run, end), run, failed=run.failed, commands=NOTHING)
+    return _after(drop_run(state, run, end), run, failed=run.failed, commands=(ClosePlayout(run=run.number),))
 
 
 def _after(state: State, run: Run, *, failed: bool, commands: Commands) -> tuple[State, Commands]:
@@ -192,10 +199,27 @@ def _hang_up(state: State, reason: str, commands: Commands = NOTHING) -> tuple[S
 # How a run begins.
 
 
+def _caller_speaks(state: State) -> bool:
+    """Whether the caller speaks now: a voice that has gone on for long without words is not believed, for detectors stick."""
+    return state.turn.speaking and state.at < _believed_until(state)
+
+
+def _caller_speaks_anew(state: State) -> bool:
+    """The same, of a voice that began after the last turn: one that was taken mid-voice is answered at once."""
+    return state.turn.speech_ns is not None and _caller_speaks(state)
+
+
+def _believed_until(state: State) -> int:
+    turn = state.turn
+    return max(turn.onset_at or turn.last_taken_at, turn.changed_at) + 2 * state.setup.policy.endpoint_cap_ns
+
+
 def answer(state: State) -> tuple[State, Commands]:
     """Take up the caller's turn: commit the run that guessed it, or begin one."""
     turn, response = state.turn, state.response
     if turn.taken == response.answered or response.ending or floor_run(state) is not None:
+        return state, NOTHING
+    if words_of(turn) or turn.keys or _caller_speaks_anew(state):  # What they say now belongs to it.
         return state, NOTHING
     guess = response.run
     state = replace(state, response=replace(response, answered=turn.taken))
@@ -225,7 +249,8 @@ def say_next(state: State) -> tuple[State, Commands]:
         return state, NOTHING
     state = _gathered(state)
     response = state.response
-    if state.turn.speaking or words_of(state.turn) or state.turn.taken > response.answered:
+    turn = state.turn
+    if _caller_speaks(state) or words_of(turn) or turn.keys or turn.taken > response.answered:
         return state, NOTHING
     if response.says:
         state = replace(state, response=replace(response, says=response.says[1:]))
@@ -266,6 +291,7 @@ def _begin_text(state: State, say: Say) -> tuple[State, Commands]:
         number=state.response.runs + 1,
         cause=say.cause,
         began_at=state.at,
+        began_audio_ns=state.audio_ns,
         interruptible=say.interruptible,
         text=say.text,
         rounds=(Round(len(say.text)),),
@@ -281,7 +307,15 @@ def _begin_asking(
 ) -> tuple[State, Commands]:
     """A run whose text a language model writes."""
     number = state.response.runs + 1
-    run = Run(number=number, cause=cause, began_at=state.at, prompt=prompt, turn=turn, committed=committed)
+    run = Run(
+        number=number,
+        cause=cause,
+        began_at=state.at,
+        began_audio_ns=state.audio_ns,
+        prompt=prompt,
+        turn=turn,
+        committed=committed,
+    )
     state, commands = ask(replace(state, response=replace(state.response, run=run, runs=number)), run, 0)
     return state, (OpenPlayout(run=number), *commands) if committed else commands
 
@@ -379,5 +413,13 @@ def _fill_at(state: State) -> int | None:
 
 
 def deadlines(state: State) -> Deadlines:
-    fill, begin = _fill_at(state), _guess_audio_ns(state)
-    return NEVER if fill is None and begin is None else Deadlines(fill, begin)
+    wall, audio = _fill_at(state), _guess_audio_ns(state)
+    owes = (
+        state.response.says or state.turn.taken > state.response.answered or state.tools.detached > state.response.told
+    )
+    if owes and state.response.run is None and state.turn.speaking:
+        wall = _believed_until(state)
+    if state.lost_at is not None and not state.response.ending:
+        lost = state.lost_at + state.setup.policy.line_lost_ns
+        wall = lost if wall is None else min(wall, lost)
+    return NEVER if wall is None and audio is None else Deadlines(wall, audio)

@@ -11,8 +11,11 @@ from engine.core.events import AdapterFailed, Stage
 from engine.core.floor import ledger_of
 from engine.core.playout import chars_heard, chunk_of, write, write_chunk
 from engine.core.state import NEVER, Chunk, Deadlines, Ledger, Playout, Run, State
-from engine.core.units import LIMITS
+from engine.core.units import LIMITS, SECOND
 from engine.errors import FailureKind
+
+GRACE_NS = 2 * SECOND
+"""After the runtime should have reported a chunk as timed out."""
 
 
 def speak(state: State) -> tuple[State, Commands]:
@@ -53,7 +56,15 @@ def _asked(state: State, ledger: Ledger, start_char: int, text: str) -> tuple[Le
     number = len(ledger.chunks) + 1
     chunk = Chunk(number=number, start_char=start_char, text=text, asked_at=state.at)
     provider = state.setup.tts[state.playout.voice]
-    command = Synthesize(run=ledger.run, chunk=number, provider=provider, text=text)
+    policy = state.setup.policy
+    command = Synthesize(
+        run=ledger.run,
+        chunk=number,
+        provider=provider,
+        text=text,
+        first_ns=policy.tts_first_ns,
+        whole_ns=policy.tts_chunk_ns,
+    )
     return replace(ledger, chunks=(*ledger.chunks, chunk)), command
 
 
@@ -64,47 +75,45 @@ def change_voice(state: State, event: AdapterFailed) -> tuple[State, Commands]:
     """A synthesizer failed: go on from the word it reached, with itself once more or with the next one."""
     if event.stage is not Stage.TTS:
         return state, NOTHING
-    return _go_on_elsewhere(state, event.run, event.chunk, event.kind, event.duration_ns)
+    return _go_on_elsewhere(state, event)
 
 
 def give_up_waiting(state: State) -> tuple[State, Commands]:
-    """A synthesizer that does not answer has failed too."""
+    """The runtime answers for every chunk within its time; should it ever not, the run is silent, but never stuck."""
     run = state.response.run
     ledger = ledger_of(state, run.number) if run is not None else None
     late = _late_chunk(state, ledger)
-    if ledger is None or late is None or state.at < _due(state, late):
+    if ledger is None or late is None or ledger.mute or state.at < _due(state, ledger, late):
         return state, NOTHING
-    return _go_on_elsewhere(state, ledger.run, late.number, FailureKind.TIMEOUT, 0)
+    return write(state, replace(ledger, mute=True)), (CancelTTS(run=ledger.run),)
 
 
-def _go_on_elsewhere(
-    state: State, run: int, number: int, kind: FailureKind, duration_ns: int
-) -> tuple[State, Commands]:
+def _go_on_elsewhere(state: State, event: AdapterFailed) -> tuple[State, Commands]:
     """Whatever of the run has no sound yet is asked for again; nothing that has sound is repeated."""
-    ledger = ledger_of(state, run)
-    assert ledger is not None
-    failed = chunk_of(ledger, number)
-    policy = state.setup.policy
-    reached = chars_heard(failed, duration_ns, policy.speech_chars_per_s) if duration_ns else 0
-    rest = failed.text[reached:]
-    done = replace(failed, text=failed.text[:reached].rstrip(), duration_ns=duration_ns)
-    missing = [(failed.start_char + reached + len(rest) - len(rest.lstrip()), rest.strip())]
-    state = write_chunk(state, ledger, done)
+    ledger = _again(state, event.run)
+    failed, policy = chunk_of(ledger, event.chunk), state.setup.policy
+    reached = chars_heard(failed, event.duration_ns, policy.speech_chars_per_s) if event.duration_ns else 0
+    missing: list[tuple[int, str]] = []
     for chunk in ledger.chunks:
-        if chunk.number > number and chunk.duration_ns is None:
-            missing.append((chunk.start_char, chunk.text))
-            state = write_chunk(state, _again(state, run), replace(chunk, text="", duration_ns=0))
-    playout = _next_voice(state, kind)
+        if chunk.duration_ns is not None:
+            continue
+        made, sound_ns = (reached, event.duration_ns) if chunk is failed else (0, 0)
+        rest = chunk.text[made:]
+        missing.append((chunk.start_char + made + len(rest) - len(rest.lstrip()), rest.strip()))
+        state = write_chunk(
+            state, _again(state, event.run), replace(chunk, text=chunk.text[:made].rstrip(), duration_ns=sound_ns)
+        )
+    playout = _next_voice(state, event.kind)
     if playout is None:
         state = replace(state, playout=replace(state.playout, voice=0, tries=0))
-        return write(state, replace(_again(state, run), mute=True)), (CancelTTS(run=run),)
+        return write(state, replace(_again(state, event.run), mute=True)), (CancelTTS(run=event.run),)
     state = replace(state, playout=playout)
-    ledger, commands = _again(state, run), []
+    ledger, commands = replace(_again(state, event.run), served_at=state.at), []
     for start, text in missing:
         if text:
             ledger, command = _asked(state, ledger, start, text)
             commands.append(command)
-    return write(state, ledger), (CancelTTS(run=run), *commands)
+    return write(state, ledger), (CancelTTS(run=event.run), *commands)
 
 
 def _again(state: State, run: int) -> Ledger:
@@ -140,14 +149,13 @@ def _late_chunk(state: State, ledger: Ledger | None) -> Chunk | None:
     return next((chunk for chunk in ledger.chunks if chunk.duration_ns is None), None)
 
 
-def _due(state: State, chunk: Chunk) -> int:
-    policy, ledger = state.setup.policy, state.playout.ledgers[-1]
+def _due(state: State, ledger: Ledger, chunk: Chunk) -> int:
     # A chunk's wait begins when the one before it was done, not when it was asked for.
-    since = max(chunk.asked_at, ledger.served_at)
-    return since + (policy.tts_chunk_ns if chunk.started else policy.tts_first_ns)
+    return max(chunk.asked_at, ledger.served_at) + state.setup.policy.tts_chunk_ns + GRACE_NS
 
 
 def deadlines(state: State) -> Deadlines:
     run = state.response.run
-    late = _late_chunk(state, ledger_of(state, run.number)) if run is not None else None
-    return Deadlines(_due(state, late)) if late is not None else NEVER
+    ledger = ledger_of(state, run.number) if run is not None else None
+    late = _late_chunk(state, ledger)
+    return Deadlines(_due(state, ledger, late)) if ledger is not None and late is not None else NEVER

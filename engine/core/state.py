@@ -167,6 +167,8 @@ class Run(Struct, frozen=True, gc=False, kw_only=True):
     number: int
     cause: Cause
     began_at: int
+    began_audio_ns: int = 0
+    """Where in the caller's sound it began: a voice from before it does not contest it."""
     committed: bool = True
     """False: speculative; nothing of it may be heard and no tool may run."""
     prompt: str = ""

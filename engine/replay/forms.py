@@ -99,6 +99,7 @@ _ORDERS = (
     _form(order.PausePlayout, "pause"),
     _form(order.ResumePlayout, "resume"),
     _form(order.ClearPlayout, "clear"),
+    _form(order.ClosePlayout, "close"),
     _form(order.RunTool, "tool", "name", "arguments"),
     _form(order.CancelTool, "cancel tool"),
     _form(order.SetTimer, "wait"),

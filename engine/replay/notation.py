@@ -19,7 +19,17 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo
 
-from engine.core.commands import CancelLLM, CancelTTS, Commands, Order, SetTimer, StartASR, StartLLM, Synthesize
+from engine.core.commands import (
+    CancelLLM,
+    CancelTTS,
+    ClosePlayout,
+    Commands,
+    Order,
+    SetTimer,
+    StartASR,
+    StartLLM,
+    Synthesize,
+)
 from engine.core.events import Event, LLMToolCall, SessionStarted, Stage, UserSpeechStarted, UserSpeechStopped
 from engine.core.policy import Setup
 from engine.replay.forms import CONTENT, FACTS, IDS, ORDERS, Form, default_of, form_for, form_of, slim
@@ -38,7 +48,9 @@ from engine.replay.lexer import (
 )
 
 LETTERS = {letter: name for name, letter in IDS.items()}
-SILENT = (SetTimer,)
+_LIMITS = {"first_ns": "tts_first_ns", "whole_ns": "tts_chunk_ns"}
+"""Limits of an order that are the policy's."""
+SILENT = (SetTimer, ClosePlayout)
 """Orders left out of a written call unless asked for: they are read off the state."""
 
 
@@ -85,6 +97,8 @@ class Context:
             return f"call_{self.calls + 1}"
         if name == "provider":
             return self._provider(cls, given)
+        if name in _LIMITS and cls is Synthesize:
+            return getattr(self.setup.policy, _LIMITS[name])
         return NODEFAULT
 
     def _provider(self, cls: type[Struct], given: dict[str, Any]) -> Any:

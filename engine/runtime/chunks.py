@@ -9,10 +9,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from engine._codec import Resampler
 from engine.adapters.base import SpeechRequest, Voice
 from engine.core.commands import Synthesize
 from engine.core.events import Fact, TTSChunkDone, TTSStarted, TTSWords
 from engine.core.units import SECOND
+from engine.errors import AdapterError, FailureKind
 from engine.runtime.outbound import Outbound
 
 AHEAD = 2
@@ -21,12 +23,19 @@ GATHERED_NS_MAX = 15 * SECOND
 """Sound that a chunk may make before its turn: more than one sentence. Then it waits."""
 
 
+def _after(began: float, wait_ns: int) -> float | None:
+    """The loop's time at which a wait is over. None: it has no end."""
+    return began + wait_ns / SECOND if wait_ns else None
+
+
 class Chunk:
     """One piece of text under way."""
 
     def __init__(self, command: Synthesize, voice: Voice) -> None:
         self.request = SpeechRequest(run=command.run, chunk=command.chunk, text=command.text)
         self.provider = command.provider
+        self.first_ns = command.first_ns
+        self.whole_ns = command.whole_ns
         self.voice = voice
         self.begun = False
         self.owns_ring = False
@@ -66,18 +75,10 @@ class Chunks:
     async def speak(self, chunk: Chunk) -> None:
         """Make a chunk's sound and bring it into the ring when it is its turn. Raises AdapterError, in its turn."""
         converter = self._outbound.converter(chunk.voice.rate_hz)
-        began = False
         try:
-            async for piece in chunk.voice.speak(chunk.request):
-                if chunk not in self._order:
-                    continue
-                if isinstance(piece, TTSWords):
-                    self._post(piece)
-                    continue
-                if not began:
-                    began = True
-                    self._post(TTSStarted(run=self.run, chunk=chunk.request.chunk))
-                await self._gather(chunk, converter.push(piece))
+            await self._make(chunk, converter)
+        except TimeoutError as error:
+            raise AdapterError(chunk.provider, FailureKind.TIMEOUT, "the voice is silent") from error
         finally:
             # Also when the provider failed: what it made is in hand. Not when the chunk was cancelled.
             if chunk in self._order:
@@ -87,6 +88,23 @@ class Chunks:
         if chunk in self._order:
             self._post(TTSChunkDone(run=self.run, chunk=chunk.request.chunk, duration_ns=chunk.duration_ns))
             await self._pass_on(chunk)
+
+    async def _make(self, chunk: Chunk, converter: Resampler) -> None:
+        """Read the voice to its end, within the time that the order gives it. Raises AdapterError, TimeoutError."""
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout_at(_after(began, chunk.first_ns)) as limit:
+            started = False
+            async for piece in chunk.voice.speak(chunk.request):
+                if chunk not in self._order:
+                    continue
+                if isinstance(piece, TTSWords):
+                    self._post(piece)
+                    continue
+                if not started:
+                    started = True
+                    limit.reschedule(_after(began, chunk.whole_ns))
+                    self._post(TTSStarted(run=self.run, chunk=chunk.request.chunk))
+                await self._gather(chunk, converter.push(piece))
 
     async def _gather(self, chunk: Chunk, pcm: bytes) -> None:
         if chunk.owns_ring:

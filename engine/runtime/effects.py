@@ -21,6 +21,7 @@ from engine.core.commands import (
     CancelTool,
     CancelTTS,
     ClearPlayout,
+    ClosePlayout,
     Command,
     Commands,
     EndSession,
@@ -240,6 +241,9 @@ class Effects:
         self._outbound.clear(command.run)
         self._cleared.setdefault(command.run, None)
 
+    def close_playout(self, command: ClosePlayout) -> None:
+        self._outbound.forget(command.run)
+
     # Tools.
 
     def run_tool(self, command: RunTool) -> None:
@@ -382,6 +386,7 @@ TABLE: dict[type[Command], Callable[[Effects, Any], None]] = {
     PausePlayout: Effects.pause_playout,
     ResumePlayout: Effects.resume_playout,
     ClearPlayout: Effects.clear_playout,
+    ClosePlayout: Effects.close_playout,
     RunTool: Effects.run_tool,
     CancelTool: Effects.cancel_tool,
     SetTimer: Effects.set_timer,

@@ -134,6 +134,13 @@ class Outbound:
         self._make_room()
         self._post(PlayoutCleared(run=run, heard_ns=self._pacer.ns(heard)))
 
+    def forget(self, run: int) -> None:
+        """This run was heard. The peer may play out what it has of it."""
+        self._pacer.forget(run)
+        self._cleared.add(run)
+        self._ring.drop(run)
+        self._make_room()
+
     def close(self) -> None:
         """Nothing leaves any more."""
         for run in self._ring.runs:

@@ -255,7 +255,7 @@ class Pacer:
                 track.finished = track.written
                 track.told = track.heard
                 told.append(PlayoutDone(run=run, heard_ns=self.ns(track.heard)))
-            elif track.heard > track.told and (crossed or now - self._told_at >= ADVANCE_NS):
+            elif track.told < track.heard < track.written and (crossed or now - self._told_at >= ADVANCE_NS):
                 track.told = track.heard
                 self._told_at = now
                 told.append(PlayoutAdvanced(run=run, heard_ns=self.ns(track.heard)))

@@ -45,6 +45,7 @@ from engine.replay.notation import (
     write_step,
 )
 
+LIMITS = {"first_ns": Policy().tts_first_ns, "whole_ns": Policy().tts_chunk_ns}
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30) | st.sampled_from(
     [
         "",
@@ -136,9 +137,12 @@ def test_what_follows_from_the_call_is_left_out() -> None:
     context.saw_order(StartASR(ear=1, provider="ear"))
     assert write_commands((ask,), context) == 'llm r1 "hi"'
     assert write_event(LLMToken(run=1, request=1, text="Hello"), context) == 'llm r1 "Hello"'
-    assert write_commands((Synthesize(run=1, chunk=1, provider="voice", text="Hello."),), context) == 'tts r1 "Hello."'
     assert (
-        write_commands((Synthesize(run=1, chunk=2, provider="spare", text="Bye."),), context)
+        write_commands((Synthesize(run=1, chunk=1, provider="voice", text="Hello.", **LIMITS),), context)
+        == 'tts r1 "Hello."'
+    )
+    assert (
+        write_commands((Synthesize(run=1, chunk=2, provider="spare", text="Bye.", **LIMITS),), context)
         == 'tts r1 "Bye." by=spare'
     )
     assert write_event(ASRFinal(ear=1, text="yes"), context) == 'asr final "yes"'
