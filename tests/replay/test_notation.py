@@ -33,6 +33,7 @@ from engine.core.policy import Policy, Setup
 from engine.errors import FailureKind
 from engine.replay.lexer import NotationError, tokens
 from engine.replay.notation import (
+    SILENT,
     Context,
     parse_command,
     parse_event,
@@ -105,7 +106,7 @@ def test_a_written_call_reads_back_line_by_line(steps: list[tuple[Event, list[Or
     assert len(script.lines) == len(steps)
     for line, (event, commands) in zip(script.lines, steps, strict=True):
         assert read_event(list(line.fact), line.at, reader, line.at) == event
-        shown = [command for command in commands if not isinstance(command, SetTimer)]
+        shown = [command for command in commands if not isinstance(command, SILENT)]
         assert all(expected.fits(command) for expected, command in zip(line.orders, shown, strict=True))
         reader.saw(event)
         write_commands(commands, reader)
