@@ -119,6 +119,11 @@ class Espeak:
         self._options = options
         self._crew: Crew | None = None
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes it runs."""
+        return [worker.pid for worker in self._crew.living] if self._crew is not None else []
+
     async def start(self) -> None:
         """Start the worker. Raises AdapterError, ConfigError."""
         options = self._options

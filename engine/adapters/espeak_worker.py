@@ -26,9 +26,9 @@ EVENT_LIST_ENDS, EVENT_WORD, EVENT_END = 0, 1, 5
 RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4
 
 QUIET = 200
-"""Samples below this are silence. Espeak's own silence is 0; its faintest fricatives reach about 400."""
+"""Samples below this are silence. Espeak's own is 0; its faintest fricatives reach about 400."""
 GAP_S = {".": 0.22, "!": 0.22, "?": 0.22, ":": 0.14, ";": 0.14, ",": 0.1}
-"""Silence after a text by its last character; the library adds none. Readers pause 0.2 to 0.6 s at a full stop; an answer's
+"""Silence after a text by its last character; the library adds none or half a second. Readers pause 0.2 to 0.6 s at a full stop; an answer's
 sentences come one a text, and what follows the last of them is only delay, so this stays short."""
 TOKEN = re.compile(r"\S+")
 
@@ -77,8 +77,8 @@ class Utterance:
         self._tokens = deque((token.start(), token.end()) for token in TOKEN.finditer(text))
         self._gap_s = GAP_S.get(text.rstrip("\"')")[-1:], 0.0)
         self._samples = 0
-        self._loud_end = 0
-        """Just after the last sample that is not silence."""
+        self._held = b""
+        """Silence that may be the last: sent when sound follows."""
         self._recent = np.zeros(0, np.int16)
         """The last second of sound, which word events may point into."""
 
@@ -86,7 +86,13 @@ class Utterance:
         self._samples += len(sound) // 2
         samples = np.frombuffer(sound, np.int16)
         self._recent = np.concatenate((self._recent, samples))[-self._rate_hz :]
-        self._link.send(Kind.SOUND, self.subject, sound)
+        loud = np.flatnonzero(np.abs(samples) >= QUIET)
+        if not len(loud):
+            self._held += sound
+            return
+        end = 2 * (int(loud[-1]) + 1)
+        self._link.send(Kind.SOUND, self.subject, self._held + sound[:end])
+        self._held = sound[end:]
 
     def words_before(self, position: int, sample: int) -> None:
         """A word begins at character `position` and `sample`, so those before it have ended. Both from 0."""
@@ -106,8 +112,9 @@ class Utterance:
     def finish(self) -> None:
         if self._tokens:
             self.words_before(self._tokens[-1][1], self._samples)
-        if self._gap_s:
-            self._link.send(Kind.SOUND, self.subject, bytes(2 * int(self._gap_s * self._rate_hz)))
+        size = 2 * int(self._gap_s * self._rate_hz)
+        if size:
+            self._link.send(Kind.SOUND, self.subject, self._held[:size].ljust(size, b"\0"))
         self._link.send(Kind.DONE, self.subject)
 
 

@@ -47,8 +47,9 @@ class PocketsphinxOptions(Options, frozen=True, kw_only=True, forbid_unknown_fie
     """Below 1: fewer, longer words. Above: more, shorter ones."""
     narrow_band: Literal["auto", "always", "never"] = "auto"
     """Whether the sound stops at 4 kHz, as on the telephone. The model was trained on 8 kHz of band."""
-    leak: float = 0.15
-    """How much of the mirror image above 4 kHz a narrow band is given."""
+    leak: float = 0.5
+    """How much of its own mirror image above 4 kHz a narrow band is given, so that the model finds something there. From 0.3 to 0.8
+    it makes no difference, below 0.2 it helps less (docs/offline.md)."""
 
 
 class Ear:
@@ -121,6 +122,16 @@ class Pocketsphinx:
     def __init__(self, options: PocketsphinxOptions) -> None:
         self._options = options
         self._crew: Crew | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes it runs."""
+        return [worker.pid for worker in self._crew.living] if self._crew is not None else []
+
+    @property
+    def loads(self) -> list[int]:
+        """How many streams each process serves."""
+        return [worker.load for worker in self._crew.living] if self._crew is not None else []
 
     async def start(self) -> None:
         """Build the domain's model if it is not in the cache, and start the workers. Raises AdapterError, ConfigError."""

@@ -7,6 +7,7 @@ is what a decoder learns of a caller and his line, stays with the stream.
 
 import sys
 from collections import deque
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ UTTERANCE_FRAMES = 30_000 * MS // FRAME_NS
 """The longest utterance; then its words are given out and the next begins. A decoder's memory grows with its utterance."""
 SLICE_FRAMES = 5
 """Decoded for one stream before the next has its turn."""
+TELL_FRAMES = 100 * MS // FRAME_NS
+"""How often the words so far are looked at."""
 SPARE_DECODERS = 8
 """Kept when no one speaks; 9 MB each."""
 
@@ -137,7 +140,8 @@ class Listener:
         self._mean = decoders.first_mean
         self._quiet_frames = 0
         self._frames = 0
-        self._text = ""
+        self._guess: list[str] = []
+        self._told = ""
         self.waiting: deque[bytes | None] = deque()
         """Frames not yet looked at. None: finish."""
 
@@ -149,8 +153,6 @@ class Listener:
                 self._finish()
             else:
                 self._hear(frame)
-        if self._decoder is not None and not self.waiting:
-            self._tell()
 
     def close(self) -> None:
         self.waiting.clear()
@@ -169,6 +171,8 @@ class Listener:
                 self._begin()
             return
         self._decode(self._decoder, frame)
+        if self._frames % TELL_FRAMES == 0:
+            self._tell(self._decoder)
         self._quiet_frames = 0 if voiced else self._quiet_frames + 1
         if self._quiet_frames >= TRAIL_FRAMES or self._frames >= UTTERANCE_FRAMES:
             self._finish()
@@ -189,12 +193,14 @@ class Listener:
         decoder.process_raw(frame)
         self._frames += 1
 
-    def _tell(self) -> None:
-        assert self._decoder is not None
-        hypothesis = self._decoder.hyp()
-        text = hypothesis.hypstr if hypothesis else ""
-        if text and text != self._text:
-            self._text = text
+    def _tell(self, decoder: pocketsphinx.Decoder) -> None:
+        """Tell the words on which this guess and the one before agree. The newest word of a guess is often wrong."""
+        guess = words_of(decoder)
+        stable = [new for new, _ in takewhile(lambda pair: pair[0] == pair[1], zip(guess, self._guess, strict=False))]
+        self._guess = guess
+        text = " ".join(stable)
+        if text and text != self._told:
+            self._told = text
             self._link.send(Kind.PARTIAL, self._subject, text.encode())
 
     def _finish(self) -> None:
@@ -205,9 +211,8 @@ class Listener:
         if decoder is None:
             return
         decoder.end_utt()
-        hypothesis = decoder.hyp()
-        text = hypothesis.hypstr if hypothesis else ""
-        if text or self._text:
+        text = " ".join(words_of(decoder))
+        if text or self._told:
             self._link.send(Kind.FINAL, self._subject, text.encode())
         self._release(decoder)
 
@@ -215,7 +220,14 @@ class Listener:
         self._mean = str(decoder.get_cmn(True))
         self._decoders.give_back(decoder)
         self._decoder = None
-        self._text = ""
+        self._guess = []
+        self._told = ""
+
+
+def words_of(decoder: pocketsphinx.Decoder) -> list[str]:
+    """The best guess of the utterance so far."""
+    hypothesis = decoder.hyp()
+    return hypothesis.hypstr.split() if hypothesis else []
 
 
 def serve(link: Link) -> None:

@@ -49,6 +49,11 @@ class SileroGate:
         self._open_frames = 0
         self._prob = 0.0
 
+    @property
+    def open(self) -> bool:
+        """Whether the network is listening."""
+        return self._open_frames > 0
+
     def score(self, frame: bytes) -> float:
         self._waiting += frame
         if self._gate.is_speech(frame, ENGINE_HZ):

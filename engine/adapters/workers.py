@@ -230,9 +230,8 @@ class Crew:
         self._keeper: asyncio.Task[None] | None = None
 
     @property
-    def pids(self) -> list[int]:
-        """Of the workers that live."""
-        return [worker.pid for worker in self._workers if not worker.gone.is_set()]
+    def living(self) -> list[Worker]:
+        return [worker for worker in self._workers if not worker.gone.is_set()]
 
     async def start(self) -> None:
         """Start all, one first: it fills the caches the others read. Raises AdapterError, ConfigError."""
@@ -256,14 +255,13 @@ class Crew:
         """A seat at the worker with the fewest clients. Raises AdapterError."""
         assert self._keeper is not None, "start comes first"
         await self._fill(1)
-        living = [worker for worker in self._workers if not worker.gone.is_set()]
-        return min(living, key=lambda worker: worker.load).sit(client)
+        return min(self.living, key=lambda worker: worker.load).sit(client)
 
     async def _fill(self, size: int) -> None:
         """Bring the number of living workers up to `size`."""
         async with self._lock:
             dead = [worker for worker in self._workers if worker.gone.is_set()]
-            self._workers = [worker for worker in self._workers if not worker.gone.is_set()]
+            self._workers = self.living
             await asyncio.gather(*(worker.stop() for worker in dead))
             fresh = [Worker(self._provider, self._module, self._settings) for _ in range(size - len(self._workers))]
             results = await asyncio.gather(*(worker.start() for worker in fresh), return_exceptions=True)
