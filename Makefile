@@ -1,23 +1,29 @@
-# Six short targets. `make run` and `make test` are all a newcomer needs.
+# `make run` and `make test` are all a newcomer needs.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard engine/_*.pyx engine/_*.h)
 
-.PHONY: run test lint bench docs clean
+.PHONY: run test lint simulate bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/engine serve
 
 test: $(VENV)/.dev
+	deploy/browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/engine simulate --seeds 2000
 	$(BIN)/pytest tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+
+simulate: $(VENV)/.dev
+	$(BIN)/engine simulate --seeds 100000
 
 bench: $(VENV)/.dev
 	$(BIN)/pytest bench
@@ -27,12 +33,12 @@ $(VENV)/bin/python:
 	$(BIN)/pip install --quiet --upgrade pip
 
 # Editable, so that a change in engine/ is live; the extension is rebuilt when its sources change.
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml setup.py $(wildcard engine/_codec.*)
+$(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/pip install --quiet -e '.[offline]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --group dev -e '.[offline,webrtc]'
+	$(BIN)/pip install --quiet --group dev -e '.[offline,webrtc,microphone]'
 	touch $@
 
 clean:
