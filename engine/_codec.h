@@ -1,4 +1,4 @@
-/* The inner loops on plain samples: G.711, base64, gain, mixing, level.
+/* The loops on plain samples, in as many variants as there are generations of CPU: G.711, base64, gain, level.
  *
  * No Python, no allocation, no mutable globals, integers only: the same samples on every CPU, and testable under a
  * sanitizer in ten lines of C. Lengths are in samples unless a name says bytes; the caller has checked them.
@@ -9,91 +9,123 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The same loop compiled for three generations of x86-64; the loader picks one. musl and macOS have no ifunc. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(ENGINE_NO_CLONES) && \
-    ((defined(__clang__) && __clang_major__ >= 17) || (!defined(__clang__) && defined(__GNUC__) && __GNUC__ >= 12))
-#define ENGINE_CLONED 1
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define ENGINE_CLONED 0
-#define CLONES
-#endif
-
-static const char *codec_clone(void) {
-#if ENGINE_CLONED
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4")) return "x86-64-v4";
-    if (__builtin_cpu_supports("x86-64-v3")) return "x86-64-v3";
-#endif
-    return "default";
-}
-
 static inline int16_t saturate16(int32_t value) {
     return (int16_t)(value > INT16_MAX ? INT16_MAX : value < INT16_MIN ? INT16_MIN : value);
 }
 
-/* G.711 table 2a: a segment number and four bits of step, all inverted on the wire. */
-CLONES static void ulaw_decode(const uint8_t *restrict in, int16_t *restrict out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        const uint8_t u = (uint8_t)~in[i];
-        int16_t t = (int16_t)(((u & 15) << 3) + 132);
-        t = (int16_t)(u & 16 ? t << 1 : t);
-        t = (int16_t)(u & 32 ? t << 2 : t);
-        t = (int16_t)(u & 64 ? t << 4 : t);
-        out[i] = (int16_t)(u & 128 ? 132 - t : t - 132);
-    }
+/* RFC 4648 section 4. */
+static const char BASE64[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const int8_t BASE64_VALUE[256] = {
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 62, -1, -1, -1, 63,
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1,
+    -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, -1, -1, -1, -1, -1,
+    -1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+};
+
+static inline int64_t base64_encoded_bytes(int64_t n) { return (n + 2) / 3 * 4; }
+
+/* How many bytes a text of n characters decodes to; -1 when n is no length of padded base64. */
+static inline int64_t base64_decoded_bytes(const uint8_t *in, int64_t n) {
+    if (n % 4) return -1;
+    if (n == 0) return 0;
+    return n / 4 * 3 - (in[n - 1] == '=') - (in[n - 1] == '=' && in[n - 2] == '=');
 }
 
-/* The curve is concave and its segments are lines whose slope halves, so the code is the least of the eight lines. */
-CLONES static void ulaw_encode(const int16_t *restrict in, uint8_t *restrict out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        const int16_t s = in[i];
-        int16_t m = (int16_t)(s < 0 ? (s == INT16_MIN ? INT16_MAX : -s) : s);
-        m = (int16_t)((m > 32635 ? 32635 : m) + 132);
-        int16_t code = (int16_t)((m >> 3) - 16);
-        for (int e = 1; e < 8; e++) {
-            const int16_t line = (int16_t)((m >> (e + 3)) + 16 * e - 16);
-            code = line < code ? line : code;
-        }
-        out[i] = (uint8_t)~(code | (s < 0 ? 128 : 0));
-    }
-}
+#define COARSE_BITS 14 /* fraction of the coarse part of a tap: room for rows whose |taps| sum to less than 4 */
+#define FINE_BITS 6    /* further bits of the fine part */
 
-/* G.711 table 1a; even bits inverted on the wire. */
-CLONES static void alaw_decode(const uint8_t *restrict in, int16_t *restrict out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        const uint8_t a = in[i] ^ 0x55;
-        const uint8_t segment = (a >> 4) & 7;
-        int16_t t = (int16_t)(((a & 15) << 4) + (segment ? 264 : 8));
-        const uint8_t shift = (uint8_t)(segment ? segment - 1 : 0);
-        t = (int16_t)(shift & 1 ? t << 1 : t);
-        t = (int16_t)(shift & 2 ? t << 2 : t);
-        t = (int16_t)(shift & 4 ? t << 4 : t);
-        out[i] = (int16_t)(a & 128 ? t : -t);
-    }
-}
+#define FEW 6           /* up to so many rows and samples in a cycle, vectors run along the outputs */
+#define CYCLES 256      /* cycles made at once */
+#define STREAM 640      /* samples of one dealt stream: CYCLES, twice the pairs of the longest row, a vector beyond */
+#define BEYOND 64       /* samples that vectors may read past the newest; their products meet no output */
 
-CLONES static void alaw_encode(const int16_t *restrict in, uint8_t *restrict out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        const int16_t s = in[i];
-        const int16_t m = (int16_t)((s ^ (s >> 15)) >> 4);
-        int16_t code = m;
-        for (int k = 1; k < 7; k++) {
-            const int16_t line = (int16_t)((m >> k) + 16 * k);
-            code = line < code ? line : code;
-        }
-        out[i] = (uint8_t)((code | (s < 0 ? 0 : 128)) ^ 0x55);
-    }
-}
+/* A resampling filter: one row of taps for each of `up` phases, in the order in which a stream visits them. */
+struct filter {
+    int32_t up, down, half; /* ratio, and half the filter's length at the common rate (source rate times up) */
+    int32_t taps;           /* of one row, padded in front */
+    int32_t from, to;       /* the middle of a row, whose taps have a coarse part */
+    int32_t fine;           /* whether there is a fine part */
+    int32_t stride;         /* from row to row: the coarse part, to - from, then the fine one, taps or nothing */
+    int16_t *rows;          /* up * stride */
+    int16_t *advance;       /* up: how many samples later the window of the next row ends */
+    /* When up and down are few: the same taps in pairs, for each row and each stream of every down-th sample. */
+    int32_t pairs;          /* in one stream; 0 when up or down are many */
+    int32_t *coarse_pairs;  /* up * down * pairs */
+    int32_t *fine_pairs;    /* up * down * pairs */
+    int32_t *spans;         /* up * down * 2: the first pair that is not zero, and the end of them */
+};
 
-CLONES static void pcm_mix(const int16_t *restrict a, const int16_t *restrict b, int16_t *restrict out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) out[i] = saturate16((int32_t)a[i] + b[i]);
-}
+/* The loops of one variant. */
+struct kernels {
+    const char *name;
+    void (*ulaw_decode)(const uint8_t *, int16_t *, int64_t);
+    void (*ulaw_encode)(const int16_t *, uint8_t *, int64_t);
+    void (*alaw_decode)(const uint8_t *, int16_t *, int64_t);
+    void (*alaw_encode)(const int16_t *, uint8_t *, int64_t);
+    void (*mix)(const int16_t *, const int16_t *, int16_t *, int64_t);
+    void (*gain)(const int16_t *, int16_t *, int64_t, int32_t);
+    void (*base64_encode)(const uint8_t *, char *, int64_t);
+    int (*base64_decode)(const uint8_t *, uint8_t *, int64_t, int64_t);
+    int32_t (*resample)(const struct filter *, const int16_t *, int32_t, int32_t *, int32_t *, int16_t *, int32_t);
+};
 
-/* gain is in 1/4096, 0 to 65535 (16 times): the product fits 32 bits. Rounds to nearest, halves up. */
-CLONES static void pcm_gain(const int16_t *restrict in, int16_t *restrict out, int64_t n, int32_t gain) {
-    for (int64_t i = 0; i < n; i++) out[i] = saturate16((in[i] * gain + 2048) >> 12);
+/* Not target_clones: that needs an ifunc, so glibc; cannot hold intrinsics; and lets a test reach one variant only. */
+#define VARIANT "plain"
+#define NAMED(name) name##_plain
+#define KERNEL static
+#define INLINE static inline
+#define LANES 0
+#include "_kernels.h"
+
+#if defined(__x86_64__) && ((defined(__clang__) && __clang_major__ >= 17) || (!defined(__clang__) && __GNUC__ >= 12))
+#include <immintrin.h>
+#define TARGET(cpu) __attribute__((target("arch=" cpu)))
+#define INTO __attribute__((always_inline))
+#define APART __attribute__((noinline)) /* a loop that wants the registers to itself */
+
+#define VARIANT "x86-64"
+#define NAMED(name) name##_x86_64
+#define KERNEL static
+#define INLINE static inline INTO
+#define LANES 8
+#include "_kernels.h"
+
+#define VARIANT "x86-64-v3"
+#define NAMED(name) name##_x86_64_v3
+#define KERNEL TARGET("x86-64-v3") static
+#define INLINE TARGET("x86-64-v3") static inline INTO
+#define LANES 16
+#include "_kernels.h"
+
+#define VARIANT "x86-64-v4"
+#define NAMED(name) name##_x86_64_v4
+#define KERNEL TARGET("x86-64-v4") static
+#define INLINE TARGET("x86-64-v4") static inline INTO
+#define LANES 32
+#include "_kernels.h"
+
+/* The variants that this machine can run, best first; NULL after the last. */
+static const struct kernels *codec_kernels(int rank) {
+    __builtin_cpu_init();
+    const struct kernels *all[] = {&kernels_x86_64_v4, &kernels_x86_64_v3, &kernels_x86_64, &kernels_plain, NULL};
+    rank += __builtin_cpu_supports("x86-64-v4") ? 0 : __builtin_cpu_supports("x86-64-v3") ? 1 : 2;
+    return all[rank < 4 ? rank : 4];
 }
+#else
+static const struct kernels *codec_kernels(int rank) { return rank ? NULL : &kernels_plain; }
+#endif
 
 /* A straight ramp over `length` samples, from which `out` takes those at `from` and after; rising, or falling. */
 static void pcm_fade(int16_t *out, int64_t n, int64_t from, int64_t length, int rising) {
@@ -101,61 +133,6 @@ static void pcm_fade(int16_t *out, int64_t n, int64_t from, int64_t length, int 
         const int64_t step = rising ? 2 * (from + i) + 1 : 2 * (length - from - i) - 1;
         out[i] = (int16_t)(out[i] * step / (2 * length));
     }
-}
-
-static const char BASE64[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static inline int64_t base64_encoded_bytes(int64_t n) { return (n + 2) / 3 * 4; }
-
-/* RFC 4648 section 4, padded. */
-static void base64_encode(const uint8_t *restrict in, char *restrict out, int64_t n) {
-    int64_t i = 0, o = 0;
-    for (; i + 3 <= n; i += 3, o += 4) {
-        const uint32_t v = (uint32_t)in[i] << 16 | (uint32_t)in[i + 1] << 8 | in[i + 2];
-        out[o] = BASE64[v >> 18];
-        out[o + 1] = BASE64[v >> 12 & 63];
-        out[o + 2] = BASE64[v >> 6 & 63];
-        out[o + 3] = BASE64[v & 63];
-    }
-    if (i < n) {
-        const uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0);
-        out[o] = BASE64[v >> 18];
-        out[o + 1] = BASE64[v >> 12 & 63];
-        out[o + 2] = i + 1 < n ? BASE64[v >> 6 & 63] : '=';
-        out[o + 3] = '=';
-    }
-}
-
-static inline int base64_value(uint8_t c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* How many bytes a text of n characters holds at most; -1 when n is no length of padded base64. */
-static inline int64_t base64_decoded_bytes(const uint8_t *in, int64_t n) {
-    if (n % 4) return -1;
-    if (n == 0) return 0;
-    return n / 4 * 3 - (in[n - 1] == '=') - (in[n - 1] == '=' && in[n - 2] == '=');
-}
-
-/* Strict: the alphabet, padding at the end alone, no stray bits. 0 when good, -1 otherwise. */
-static int base64_decode(const uint8_t *restrict in, uint8_t *restrict out, int64_t n) {
-    const int64_t size = base64_decoded_bytes(in, n);
-    int64_t o = 0;
-    if (size < 0) return -1;
-    for (int64_t i = 0; i < n; i += 4) {
-        const int pad = i + 4 == n ? (int)(n / 4 * 3 - size) : 0;
-        const int a = base64_value(in[i]), b = base64_value(in[i + 1]);
-        const int c = pad == 2 ? 0 : base64_value(in[i + 2]), d = pad ? 0 : base64_value(in[i + 3]);
-        if ((a | b | c | d) < 0) return -1;
-        if ((pad == 2 && (b & 15)) || (pad == 1 && (c & 3))) return -1;
-        out[o++] = (uint8_t)(a << 2 | b >> 4);
-        if (pad < 2) out[o++] = (uint8_t)(b << 4 | c >> 2);
-        if (pad < 1) out[o++] = (uint8_t)(c << 6 | d);
-    }
-    return 0;
 }
 
 /* Floor of the square root, digit by digit: no libm. */
@@ -199,7 +176,7 @@ static int32_t voice_periodicity(const int32_t *x, int n) {
     return best > 1000 ? 1000 : best;
 }
 
-CLONES static void pcm_level(const int16_t *in, int64_t n, int32_t rate_hz, struct sound_level *out) {
+static void pcm_level(const int16_t *in, int64_t n, int32_t rate_hz, struct sound_level *out) {
     uint64_t energy = 0;
     int32_t peak = 0, clipped = 0;
     for (int64_t i = 0; i < n; i++) {

@@ -16,8 +16,11 @@ _Coding: TypeAlias = Literal["pcm16", "ulaw", "alaw"]
 
 RATES_HZ: tuple[int, ...]
 
-def clones() -> str:
-    """Which of the compiled variants this machine runs: "x86-64-v4", "x86-64-v3" or "default"."""
+def clones() -> tuple[str, ...]:
+    """The variants of the loops that this machine can run, best first; the first is used. The last is plain C."""
+
+def _use(name: str) -> None:
+    """Run another variant from now on, for a test or a comparison. Raises ValueError for one that is not in `clones()`."""
 
 def ulaw_to_pcm16(ulaw: bytes) -> bytes:
     """Decode G.711 μ-law: n bytes to n samples, |sample| <= 32124. Source: ITU-T G.711 (11/88), table 2a."""

@@ -2,26 +2,15 @@
  *
  * Output k is the sum over n of x[n] g(k M - n L), where g is a symmetric low-pass of 2 half + 1 taps at the common rate
  * (source rate times L). It is determined as soon as x[(k M + half) / L] is there, and is made in that very call.
- * Taps are integers in two parts of 16 bits, products and sums are exact, and one rounding ends each output: the
- * order of addition cannot matter, so every CPU and every chunking gives the same samples. */
+ * Taps are integers: a coarse part of 14 fractional bits and, for the better quality, a fine part that brings them to 20. Where
+ * taps are small, as they are but for the middle of a row, the fine part alone holds them. Products and sums are exact and
+ * one rounding ends each output: the order of addition cannot matter, so every CPU and every chunking gives the same samples. */
 #ifndef ENGINE_RESAMPLE_H
 #define ENGINE_RESAMPLE_H
 
 #include "_codec.h"
 
-#define TAP_BITS 14          /* fraction of the coarse part of a tap: room for sums of |tap| up to 4 */
-#define FINE_BITS 8          /* further bits in the fine part: a row of up to 512 taps cannot overflow */
-#define TAP_ALIGN 16         /* rows are padded to this many taps */
 #define BLOCK_SAMPLES 1024   /* new samples held at once */
-
-/* A filter: one row of taps for each of the L phases, in the order in which a stream visits them. Shared, read only. */
-struct filter {
-    int32_t up, down, half; /* L, M, and the filter's half length at the common rate */
-    int32_t taps;           /* of one row, a multiple of TAP_ALIGN */
-    int16_t *coarse;        /* up * taps */
-    int16_t *fine;          /* up * taps; NULL when the quality does without */
-    int16_t *advance;       /* up: how many samples later the window of the next row ends */
-};
 
 struct resampler {
     const struct filter *filter;
@@ -77,40 +66,116 @@ static double ideal_tap(const struct filter *f, int64_t at, double beta) {
            bessel_i0(beta * beta);
 }
 
-static inline int32_t filter_taps(int32_t up, int32_t half) {
-    const int32_t most = 2 * half / up + 1;
-    return (most + TAP_ALIGN - 1) / TAP_ALIGN * TAP_ALIGN;
+/* Rows and their middles are whole numbers of this many taps: a vector, or a pair in each stream. */
+static inline int32_t filter_align(const struct filter *f) { return f->up <= FEW && f->down <= FEW ? 2 * f->down : 16; }
+
+/* Fill in what follows from the ratio and the half length. */
+static void filter_begin(struct filter *f) {
+    const int32_t most = 2 * f->half / f->up + 1, align = filter_align(f);
+    f->taps = (most + align - 1) / align * align;
+    f->pairs = f->up <= FEW && f->down <= FEW ? f->taps / align : 0;
 }
 
 static inline int64_t rounded(double value) { return (int64_t)(value < 0 ? value - 0.5 : value + 0.5); }
 
-/* Fill the rows. Each row sums to exactly one, so a constant passes unchanged at every phase. `row` has room for taps. */
-static void filter_design(struct filter *f, double beta, int64_t *row) {
-    const int bits = TAP_BITS + (f->fine ? FINE_BITS : 0);
-    const double one = (double)((int64_t)1 << bits);
-    for (int32_t i = 0; i < f->up; i++) {
-        const int64_t phase = (int64_t)i * f->down % f->up, ends = (phase + f->half) / f->up;
-        const int64_t next = phase + f->down;
-        double sum = 0;
-        int64_t total = 0;
-        int32_t top = 0;
-        f->advance[i] = (int16_t)((next + f->half) / f->up - ends);
+static inline int64_t magnitude(int64_t value) { return value < 0 ? -value : value; }
+
+/* Where the window of row i's output ends, after the sample in which the output falls. */
+static inline int64_t row_phase(const struct filter *f, int32_t i) { return (int64_t)i * f->down % f->up; }
+static inline int64_t row_end(const struct filter *f, int32_t i) { return (row_phase(f, i) + f->half) / f->up; }
+
+/* The taps of row i as integers of `bits` fractional bits. They sum to exactly one, so a constant passes unchanged. */
+static void filter_row(const struct filter *f, int32_t i, double beta, int bits, int32_t *row) {
+    const int64_t phase = row_phase(f, i), end = row_end(f, i);
+    double sum = 0;
+    int64_t total = 0;
+    int32_t top = 0;
+    for (int pass = 0; pass < 2; pass++) {
         for (int32_t j = 0; j < f->taps; j++) { /* j = 0 is the oldest sample of the window */
-            const int64_t at = phase - (ends - (f->taps - 1 - j)) * f->up;
-            sum += at > f->half ? 0.0 : ideal_tap(f, at, beta);
-        }
-        for (int32_t j = 0; j < f->taps; j++) {
-            const int64_t at = phase - (ends - (f->taps - 1 - j)) * f->up;
-            row[j] = at > f->half ? 0 : rounded(ideal_tap(f, at, beta) / sum * one);
+            const int64_t at = phase - (end - (f->taps - 1 - j)) * f->up;
+            const double tap = at > f->half ? 0.0 : ideal_tap(f, at, beta);
+            if (pass == 0) {
+                sum += tap;
+                continue;
+            }
+            row[j] = (int32_t)rounded(tap / sum * (double)((int64_t)1 << bits));
             total += row[j];
             top = row[j] > row[top] ? j : top;
         }
-        row[top] += ((int64_t)1 << bits) - total;
+    }
+    row[top] += (int32_t)(((int64_t)1 << bits) - total);
+}
+
+/* Whether with this middle every tap and every sum of products fits its integer. `rows` has up * taps. */
+static int filter_fits(const struct filter *f, const int32_t *rows) {
+    for (int32_t i = 0; i < f->up; i++) {
+        int64_t sum = 0;
         for (int32_t j = 0; j < f->taps; j++) {
-            const int64_t k = (int64_t)i * f->taps + j;
-            const int64_t coarse = f->fine ? (row[j] + (1 << (FINE_BITS - 1))) >> FINE_BITS : row[j];
-            f->coarse[k] = (int16_t)coarse;
-            if (f->fine) f->fine[k] = (int16_t)(row[j] - coarse * (1 << FINE_BITS));
+            const int32_t tap = rows[(int64_t)i * f->taps + j];
+            const int middle = j >= f->from && j < f->to;
+            if (!middle && magnitude(tap) > INT16_MAX) return 0;
+            sum += middle ? 1 << (FINE_BITS - 1) : magnitude(tap);
+        }
+        if (sum * 32768 + (1 << (COARSE_BITS + FINE_BITS - 1)) > INT32_MAX) return 0;
+    }
+    return 1;
+}
+
+/* Choose the shortest middle, grown from the centre of the row in steps of filter_align. */
+static void filter_middle(struct filter *f, const int32_t *rows) {
+    const int32_t align = filter_align(f), blocks = f->taps / align;
+    for (int32_t wide = f->fine ? 1 : blocks; wide <= blocks; wide++) {
+        for (int32_t at = (blocks - wide) / 2; at <= (blocks - wide + 1) / 2; at++) {
+            f->from = at * align;
+            f->to = (at + wide) * align;
+            f->stride = f->to - f->from + (f->fine ? f->taps : 0);
+            if (!f->fine || filter_fits(f, rows)) return;
+        }
+    }
+}
+
+/* Split the rows into their parts. `rows` has up * taps integers of COARSE_BITS, and FINE_BITS more when there is a fine part. */
+static void filter_split(struct filter *f, const int32_t *rows) {
+    for (int32_t i = 0; i < f->up; i++) {
+        int16_t *coarse = f->rows + (int64_t)i * f->stride, *fine = coarse + f->to - f->from;
+        f->advance[i] = (int16_t)((row_phase(f, i) + f->down + f->half) / f->up - row_end(f, i));
+        for (int32_t j = 0; j < f->taps; j++) {
+            const int32_t tap = rows[(int64_t)i * f->taps + j];
+            const int middle = j >= f->from && j < f->to;
+            const int32_t above = !middle ? 0 : f->fine ? (tap + (1 << (FINE_BITS - 1))) >> FINE_BITS : tap;
+            if (middle) coarse[j - f->from] = (int16_t)above;
+            if (f->fine) fine[j] = (int16_t)(tap - above * (1 << FINE_BITS));
+        }
+    }
+}
+
+static inline int32_t pair_of(int32_t first, int32_t second) {
+    return (int32_t)((uint32_t)(first & 0xFFFF) | (uint32_t)second << 16);
+}
+
+/* Deal the rows' taps to their streams. */
+static void filter_deal(struct filter *f) {
+    for (int32_t i = 0; i < f->up; i++) {
+        const int16_t *coarse = f->rows + (int64_t)i * f->stride, *fine = coarse + f->to - f->from;
+        for (int32_t m = 0; m < f->down; m++) {
+            const int64_t at = (int64_t)i * f->down + m;
+            int32_t begin = f->pairs, end = 0;
+            for (int32_t k = 0; k < f->pairs; k++) {
+                int32_t parts[4] = {0, 0, 0, 0};
+                for (int32_t second = 0; second < 2; second++) {
+                    const int32_t j = (2 * k + second) * f->down + m;
+                    if (j >= f->from && j < f->to) parts[second] = coarse[j - f->from];
+                    if (f->fine) parts[2 + second] = fine[j];
+                }
+                f->coarse_pairs[at * f->pairs + k] = pair_of(parts[0], parts[1]);
+                f->fine_pairs[at * f->pairs + k] = pair_of(parts[2], parts[3]);
+                if (parts[0] | parts[1] | parts[2] | parts[3]) {
+                    begin = k < begin ? k : begin;
+                    end = k + 1;
+                }
+            }
+            f->spans[2 * at] = begin < end ? begin : end;
+            f->spans[2 * at + 1] = end;
         }
     }
 }
@@ -126,6 +191,11 @@ static inline int64_t resampler_due(const struct resampler *r, int64_t n) {
 
 static inline int32_t resampler_room(const struct filter *f) { return 2 * f->taps + BLOCK_SAMPLES; }
 
+/* Bytes of `held`. */
+static inline size_t resampler_bytes(const struct filter *f) {
+    return (size_t)(resampler_room(f) + BEYOND) * sizeof(int16_t);
+}
+
 /* Begin a stream. live: start with as much silence as the filter looks ahead, so that every call gives its full share. */
 static void resampler_begin(struct resampler *r, int live) {
     const struct filter *f = r->filter;
@@ -137,7 +207,7 @@ static void resampler_begin(struct resampler *r, int live) {
     r->fill = before;
     r->taken = 0;
     r->given = 0;
-    memset(r->held, 0, (size_t)r->room * sizeof(int16_t));
+    memset(r->held, 0, resampler_bytes(f));
 }
 
 /* Room for new samples at `held + fill`, after moving the window to the front. */
@@ -151,32 +221,9 @@ static int32_t resampler_ready(struct resampler *r) {
     return r->room - r->fill;
 }
 
-static inline int32_t dot(const int16_t *restrict x, const int16_t *restrict taps, int32_t n) {
-    int32_t sum = 0;
-    for (int32_t i = 0; i < n; i++) sum += x[i] * taps[i];
-    return sum;
-}
-
 /* Make outputs until `limit` or until the next one waits for a sample. Returns how many. */
-CLONES static int32_t resampler_make(struct resampler *r, int16_t *restrict out, int32_t limit) {
-    const struct filter *f = r->filter;
-    const int32_t taps = f->taps, up = f->up;
-    int32_t row = r->row, last = r->last, made = 0;
-    for (; made < limit && last < r->fill; made++) {
-        const int16_t *x = r->held + last - (taps - 1);
-        const int32_t coarse = dot(x, f->coarse + (int64_t)row * taps, taps);
-        if (f->fine) {
-            const int32_t fine = dot(x, f->fine + (int64_t)row * taps, taps);
-            const int64_t sum = (int64_t)coarse * (1 << FINE_BITS) + fine;
-            out[made] = saturate16((int32_t)((sum + (1 << (TAP_BITS + FINE_BITS - 1))) >> (TAP_BITS + FINE_BITS)));
-        } else {
-            out[made] = saturate16((coarse + (1 << (TAP_BITS - 1))) >> TAP_BITS);
-        }
-        last += f->advance[row];
-        row = row + 1 == up ? 0 : row + 1;
-    }
-    r->row = row;
-    r->last = last;
+static inline int32_t resampler_make(struct resampler *r, const struct kernels *k, int16_t *out, int32_t limit) {
+    const int32_t made = k->resample(r->filter, r->held, r->fill, &r->row, &r->last, out, limit);
     r->given += made;
     return made;
 }
