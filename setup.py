@@ -30,7 +30,10 @@ extension = Extension(
     "engine._codec",
     sources=["engine/_codec.pyx"],
     # Named, or they would be missing from the source distribution.
-    depends=["engine/_codec.pyx", *(f"engine/_{part}.h" for part in ("codec", "kernels", "resample", "playout", "conceal"))],
+    depends=[
+        "engine/_codec.pyx",
+        *(f"engine/_{part}.h" for part in ("codec", "kernels", "resample", "playout", "conceal")),
+    ],
     extra_compile_args=compile_args,
     extra_link_args=link_args,
 )

@@ -44,7 +44,6 @@ static inline int64_t base64_decoded_bytes(const uint8_t *in, int64_t n) {
 }
 
 #define COARSE_BITS 14 /* fraction of the coarse part of a tap: room for rows whose |taps| sum to less than 4 */
-#define FINE_BITS 6    /* further bits of the fine part */
 
 #define FEW 6           /* up to so many rows and samples in a cycle, vectors run along the outputs */
 #define CYCLES 256      /* cycles made at once */
@@ -56,7 +55,7 @@ struct filter {
     int32_t up, down, half; /* ratio, and half the filter's length at the common rate (source rate times up) */
     int32_t taps;           /* of one row, padded in front */
     int32_t from, to;       /* the middle of a row, whose taps have a coarse part */
-    int32_t fine;           /* whether there is a fine part */
+    int32_t fine;           /* further bits of the fine part; 0 when there is none */
     int32_t stride;         /* from row to row: the coarse part, to - from, then the fine one, taps or nothing */
     int16_t *rows;          /* up * stride */
     int16_t *advance;       /* up: how many samples later the window of the next row ends */

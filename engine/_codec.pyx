@@ -8,7 +8,8 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    int PyUnicode_IS_ASCII(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
 
@@ -45,9 +46,8 @@ cdef extern from "_resample.h" nogil:
         int32_t row, last, fill, room, lead
         int16_t *held
     enum: COARSE_BITS
-    enum: FINE_BITS
     void filter_begin(filter *)
-    void filter_row(const filter *, int32_t, double, int, int32_t *)
+    void filter_row(const filter *, int32_t, double, int, int32_t *, double *)
     void filter_middle(filter *, const int32_t *)
     void filter_split(filter *, const int32_t *)
     void filter_deal(filter *)
@@ -167,12 +167,10 @@ cdef str text_of(const uint8_t *data, int64_t n):
 
 
 cdef inline const uint8_t *payload_of(object payload, int64_t *size) except NULL:
-    cdef Py_ssize_t n
-    cdef const char *data
+    """Characters of a text or bytes of bytes. A text that is not ASCII is one character that base64 does not have."""
     if PyUnicode_Check(payload):
-        data = PyUnicode_AsUTF8AndSize(payload, &n)
-        size[0] = n
-        return <const uint8_t *>data
+        size[0] = PyUnicode_GET_LENGTH(payload) if PyUnicode_IS_ASCII(payload) else 1
+        return <const uint8_t *>PyUnicode_DATA(payload)
     size[0] = PyBytes_GET_SIZE(<bytes?>payload)
     return <const uint8_t *>PyBytes_AS_STRING(payload)
 
@@ -187,7 +185,7 @@ def from_base64(payload):
     cdef int64_t size = base64_decoded_bytes(data, n)
     cdef bytes out = room_for(size if size > 0 else 0)
     if size < 0 or K.base64_decode(data, <uint8_t *>PyBytes_AS_STRING(out), n, size) != 0:
-        raise ValueError(f"{n} characters that are no padded base64")
+        raise ValueError(f"{len(payload)} characters that are no padded base64")
     return out
 
 
@@ -231,7 +229,7 @@ def level(bytes pcm not None, int rate_hz):
 
 # Half the filter's length in half samples of the slower rate, and its window's shape. The curves are in docs/audio.md.
 # telephone: 63 taps at 16 kHz, under 2 ms at 8 kHz; no fine part. high: flat to 0.85 of the slower rate's edge, away from 1.15.
-cdef dict QUALITIES = {"telephone": (32, 6.2, False), "high": (43, 10.3, True)}
+cdef dict QUALITIES = {"telephone": (32, 6.2, False), "high": (44, 10.06, True)}
 
 
 cdef void *allocate(size_t count, size_t size) except NULL:
@@ -251,25 +249,31 @@ cdef class _Design:
         cdef int a = source_hz, b = target_hz
         while b:
             a, b = b, a % b
-        halves, beta, self.f.fine = QUALITIES[quality]
+        halves, beta, fine = QUALITIES[quality]
         self.f.up = target_hz // a
         self.f.down = source_hz // a
+        # Bits beyond the coarse 14, so that the rounding of the taps stays under -100 dB in sum; longer rows need one more.
+        self.f.fine = 0 if not fine else 7 if source_hz < 4 * target_hz else 8
         self.identity = source_hz == target_hz
         self.f.half = 0 if self.identity else halves * max(self.f.up, self.f.down) // 2 - 1
         filter_begin(&self.f)
         cdef size_t total = <size_t>self.f.up * self.f.taps, dealt
-        cdef int bits = COARSE_BITS + (FINE_BITS if self.f.fine else 0)
+        cdef int bits = COARSE_BITS + self.f.fine
         cdef int32_t i
-        cdef int32_t *rows = <int32_t *>allocate(total, sizeof(int32_t))
+        cdef int32_t *rows = NULL
+        cdef double *exact = NULL
         try:
+            rows = <int32_t *>allocate(total, sizeof(int32_t))
+            exact = <double *>allocate(self.f.taps, sizeof(double))
             for i in range(self.f.up):
-                filter_row(&self.f, i, beta, bits, rows + <size_t>i * self.f.taps)
+                filter_row(&self.f, i, beta, bits, rows + <size_t>i * self.f.taps, exact)
             filter_middle(&self.f, rows)
             self.f.rows = <int16_t *>allocate(<size_t>self.f.up * self.f.stride, sizeof(int16_t))
             self.f.advance = <int16_t *>allocate(self.f.up, sizeof(int16_t))
             filter_split(&self.f, rows)
         finally:
             PyMem_Free(rows)
+            PyMem_Free(exact)
         if self.f.pairs:
             dealt = <size_t>self.f.up * self.f.down
             self.f.coarse_pairs = <int32_t *>allocate(dealt * self.f.pairs, sizeof(int32_t))

@@ -253,7 +253,7 @@ INLINE int16_t NAMED(one)(const struct filter *f, const int16_t *restrict x, int
     if (!f->fine) return saturate16((coarse + (1 << (COARSE_BITS - 1))) >> COARSE_BITS);
     taps += f->to - f->from;
     for (int32_t i = 0; i < f->taps; i++) fine += x[i] * taps[i];
-    fine = (fine + (1 << (COARSE_BITS + FINE_BITS - 1))) >> FINE_BITS;
+    fine = (fine + (1 << (COARSE_BITS + f->fine - 1))) >> f->fine;
     return saturate16((coarse + fine) >> COARSE_BITS);
 }
 
@@ -292,8 +292,8 @@ KERNEL APART int32_t NAMED(fours)(const struct filter *f, const int16_t *held, i
         if (f->fine) {
             VEC f0 = zero, f1 = zero, f2 = zero, f3 = zero;
             for (int64_t i = 0; i < taps; i += step) { EACH(f, to - from) }
-            const __m128i half = _mm_set1_epi32(1 << (COARSE_BITS + FINE_BITS - 1));
-            below = _mm_srai_epi32(_mm_add_epi32(NAMED(sums)(f0, f1, f2, f3), half), FINE_BITS);
+            const __m128i half = _mm_set1_epi32(1 << (COARSE_BITS + f->fine - 1));
+            below = _mm_srai_epi32(_mm_add_epi32(NAMED(sums)(f0, f1, f2, f3), half), f->fine);
         }
 #undef EACH
         const __m128i sum = _mm_srai_epi32(_mm_add_epi32(NAMED(sums)(c0, c1, c2, c3), below), COARSE_BITS);
@@ -330,7 +330,7 @@ INLINE void NAMED(deal)(const int16_t *restrict x, int16_t (*restrict streams)[S
 INLINE void NAMED(column)(const struct filter *f, const int16_t *const *x, int32_t row, int16_t *restrict out, int32_t n) {
     const int32_t step = sizeof(VEC) / sizeof(int16_t), down = f->down, pairs = f->pairs;
     const int32_t from = f->from / (2 * down), to = f->to / (2 * down);
-    const VEC half = SPREAD(1 << (COARSE_BITS + (f->fine ? FINE_BITS : 0) - 1));
+    const VEC half = SPREAD(1 << (COARSE_BITS + f->fine - 1));
     for (int32_t k = 0; k < n; k += 2 * step) {
         VEC c0 = ZERO(), c1 = ZERO(), c2 = ZERO(), c3 = ZERO(), f0 = half, f1 = half, f2 = half, f3 = half;
 #define TAKE(a, t) \
@@ -359,7 +359,7 @@ INLINE void NAMED(column)(const struct filter *f, const int16_t *const *x, int32
             for (; i < end; i++) TAKE(f, fine[i])
         }
 #undef TAKE
-#define SUM(j) SHIFT_RIGHT(ADD(c##j, f->fine ? SHIFT_RIGHT(f##j, FINE_BITS) : f##j), COARSE_BITS)
+#define SUM(j) SHIFT_RIGHT(ADD(c##j, f->fine ? SHIFT_RIGHT(f##j, f->fine) : f##j), COARSE_BITS)
         const VEC even0 = SUM(0), odd0 = SUM(1), even1 = SUM(2), odd1 = SUM(3);
 #undef SUM
         const VEC first = PACK(LOW_LANES(even0, odd0), HIGH_LANES(even0, odd0));

@@ -2,7 +2,7 @@
  *
  * Output k is the sum over n of x[n] g(k M - n L), where g is a symmetric low-pass of 2 half + 1 taps at the common rate
  * (source rate times L). It is determined as soon as x[(k M + half) / L] is there, and is made in that very call.
- * Taps are integers: a coarse part of 14 fractional bits and, for the better quality, a fine part that brings them to 20. Where
+ * Taps are integers: a coarse part of 14 fractional bits and, for the better quality, a fine part of some more. Where
  * taps are small, as they are but for the middle of a row, the fine part alone holds them. Products and sums are exact and
  * one rounding ends each output: the order of addition cannot matter, so every CPU and every chunking gives the same samples. */
 #ifndef ENGINE_RESAMPLE_H
@@ -84,26 +84,28 @@ static inline int64_t magnitude(int64_t value) { return value < 0 ? -value : val
 static inline int64_t row_phase(const struct filter *f, int32_t i) { return (int64_t)i * f->down % f->up; }
 static inline int64_t row_end(const struct filter *f, int32_t i) { return (row_phase(f, i) + f->half) / f->up; }
 
-/* The taps of row i as integers of `bits` fractional bits. They sum to exactly one, so a constant passes unchanged. */
-static void filter_row(const struct filter *f, int32_t i, double beta, int bits, int32_t *row) {
-    const int64_t phase = row_phase(f, i), end = row_end(f, i);
+/* The taps of row i as integers of `bits` fractional bits. They sum to exactly one, so that a constant passes unchanged: what
+ * rounding leaves over goes to the taps that it moved most. `exact` is room for `taps` numbers. */
+static void filter_row(const struct filter *f, int32_t i, double beta, int bits, int32_t *row, double *exact) {
+    const int64_t phase = row_phase(f, i), end = row_end(f, i), one = (int64_t)1 << bits;
     double sum = 0;
-    int64_t total = 0;
-    int32_t top = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int32_t j = 0; j < f->taps; j++) { /* j = 0 is the oldest sample of the window */
-            const int64_t at = phase - (end - (f->taps - 1 - j)) * f->up;
-            const double tap = at > f->half ? 0.0 : ideal_tap(f, at, beta);
-            if (pass == 0) {
-                sum += tap;
-                continue;
-            }
-            row[j] = (int32_t)rounded(tap / sum * (double)((int64_t)1 << bits));
-            total += row[j];
-            top = row[j] > row[top] ? j : top;
-        }
+    int64_t left = one;
+    for (int32_t j = 0; j < f->taps; j++) { /* j = 0 is the oldest sample of the window */
+        const int64_t at = phase - (end - (f->taps - 1 - j)) * f->up;
+        exact[j] = at > f->half ? 0.0 : ideal_tap(f, at, beta);
+        sum += exact[j];
     }
-    row[top] += (int32_t)(((int64_t)1 << bits) - total);
+    for (int32_t j = 0; j < f->taps; j++) {
+        exact[j] *= (double)one / sum;
+        row[j] = (int32_t)rounded(exact[j]);
+        left -= row[j];
+    }
+    for (const int32_t sign = left > 0 ? 1 : -1; left; left -= sign) {
+        int32_t most = 0;
+        for (int32_t j = 1; j < f->taps; j++)
+            if (sign * (exact[j] - row[j]) > sign * (exact[most] - row[most])) most = j;
+        row[most] += sign;
+    }
 }
 
 /* Whether with this middle every tap and every sum of products fits its integer. `rows` has up * taps. */
@@ -114,9 +116,9 @@ static int filter_fits(const struct filter *f, const int32_t *rows) {
             const int32_t tap = rows[(int64_t)i * f->taps + j];
             const int middle = j >= f->from && j < f->to;
             if (!middle && magnitude(tap) > INT16_MAX) return 0;
-            sum += middle ? 1 << (FINE_BITS - 1) : magnitude(tap);
+            sum += middle ? 1 << (f->fine - 1) : magnitude(tap);
         }
-        if (sum * 32768 + (1 << (COARSE_BITS + FINE_BITS - 1)) > INT32_MAX) return 0;
+        if (sum * 32768 + (1 << (COARSE_BITS + f->fine - 1)) > INT32_MAX) return 0;
     }
     return 1;
 }
@@ -134,7 +136,7 @@ static void filter_middle(struct filter *f, const int32_t *rows) {
     }
 }
 
-/* Split the rows into their parts. `rows` has up * taps integers of COARSE_BITS, and FINE_BITS more when there is a fine part. */
+/* Split the rows into their parts. `rows` has up * taps integers of COARSE_BITS and the fine bits. */
 static void filter_split(struct filter *f, const int32_t *rows) {
     for (int32_t i = 0; i < f->up; i++) {
         int16_t *coarse = f->rows + (int64_t)i * f->stride, *fine = coarse + f->to - f->from;
@@ -142,9 +144,9 @@ static void filter_split(struct filter *f, const int32_t *rows) {
         for (int32_t j = 0; j < f->taps; j++) {
             const int32_t tap = rows[(int64_t)i * f->taps + j];
             const int middle = j >= f->from && j < f->to;
-            const int32_t above = !middle ? 0 : f->fine ? (tap + (1 << (FINE_BITS - 1))) >> FINE_BITS : tap;
+            const int32_t above = !middle ? 0 : f->fine ? (tap + (1 << (f->fine - 1))) >> f->fine : tap;
             if (middle) coarse[j - f->from] = (int16_t)above;
-            if (f->fine) fine[j] = (int16_t)(tap - above * (1 << FINE_BITS));
+            if (f->fine) fine[j] = (int16_t)(tap - above * (1 << f->fine));
         }
     }
 }
