@@ -20,6 +20,10 @@ COMMANDS: dict[str, str] = {
     "serve": "take calls from a browser and the telephone",
     "simulate": "made-up calls, with everything going wrong, against the real rules",
     "config": "check the configuration and show what it comes to",
+    "diff": "show where two recorded calls part, or a call and today's rules",
+    "explain": "say who owned each millisecond of a recorded call, and what went wrong",
+    "redact": "copy a recorded call without anything that was said",
+    "replay": "walk a recorded call again, step by step, with what each step changes",
     "show": "print a recorded call as text",
     "verify": "check that journals are unchanged and that today's rules decide the same",
 }

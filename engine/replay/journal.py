@@ -172,7 +172,13 @@ class Chain:
 
     def seal(self, entry: Struct) -> bytes:
         """An entry as a line with its digest and its newline."""
-        line = encode(entry).removesuffix(_UNSEALED)
+        return self._close(encode(entry).removesuffix(_UNSEALED))
+
+    def seal_data(self, data: dict[str, object]) -> bytes:
+        """The same for a line taken apart, whose digest is its last key."""
+        return self._close(encode({**data, "digest": ""}).removesuffix(_UNSEALED))
+
+    def _close(self, line: bytes) -> bytes:
         self.last = blake2b(line, key=self.last, digest_size=SEAL_BYTES).digest()
         return line + _SEAL + self.last.hex().encode() + b'"}\n'
 

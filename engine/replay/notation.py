@@ -65,6 +65,12 @@ class Context:
         self.chunk: dict[int, int] = {}
         self.calls = 0
 
+    def copy(self) -> "Context":
+        """The same, to go another way from here."""
+        other = Context()
+        other.__dict__.update(self.__dict__ | {"request": dict(self.request), "chunk": dict(self.chunk)})
+        return other
+
     def saw(self, event: Event) -> None:
         """Take note of a fact, after it was written and before its orders are."""
         if isinstance(event, SessionStarted):

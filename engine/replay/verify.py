@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from engine.core.events import Event
+from engine.core.commands import Commands
 from engine.core.reduce import RULES_VERSION, begin, reduce
 from engine.core.state import State
 from engine.errors import JournalCorrupt, ReplayDiverged
@@ -54,7 +54,13 @@ class Replayed(Struct, frozen=True):
     step: Step
     before: State
     after: State
-    commands: tuple[Written, ...]
+    orders: Commands
+    """What the rules ask for, whole."""
+
+    @property
+    def commands(self) -> tuple[Written, ...]:
+        """The same as a journal has it."""
+        return sealed(self.orders)
 
 
 def verify(path: Path, progress: Progress | None = None) -> Report:
@@ -119,7 +125,7 @@ def _report(journal: Journal, events: int, chain: Chain) -> Report:
 def _repeat(state: State, step: Step, *, strict: bool) -> State:
     """Take one step again and compare. Raises ReplayDiverged."""
     after, commands = reduce(state, step.event)
-    if difference := differs(Replayed(step, state, after, sealed(commands)), strict=strict):
+    if difference := differs(Replayed(step, state, after, commands), strict=strict):
         raise ReplayDiverged(step.seq, type(step.event).__name__, *difference)
     return after
 
@@ -127,8 +133,9 @@ def _repeat(state: State, step: Step, *, strict: bool) -> State:
 def differs(replayed: Replayed, *, strict: bool = True) -> tuple[str, str] | None:
     """What the journal has and what the rules give, in words, where they differ. `strict`: down to the state."""
     step, after = replayed.step, replayed.after
-    if step.commands != replayed.commands:
-        had, gives = _orders(step.commands), _orders(replayed.commands)
+    commands = replayed.commands
+    if step.commands != commands:
+        had, gives = _orders(step.commands), _orders(commands)
         return (had, gives) if had != gives else ("other messages or limits in the same orders", gives)
     if step.before is not replayed.before.phase or step.after is not after.phase:
         return f"{step.before} → {step.after}", f"{replayed.before.phase} → {after.phase}"
@@ -145,7 +152,6 @@ def replay(journal: Journal) -> Iterator[Replayed]:
     """Fold a journal's facts under today's rules, whatever it says came of them."""
     state = begin()
     for step in journal.steps():
-        event: Event = step.event
-        after, commands = reduce(state, event)
-        yield Replayed(step, state, after, sealed(commands))
+        after, commands = reduce(state, step.event)
+        yield Replayed(step, state, after, commands)
         state = after

@@ -5,7 +5,7 @@ from pathlib import Path
 from engine.core.policy import Setup, ToolSpec
 from engine.replay.journal import Recorder
 from engine.replay.sheet import Sheet
-from tests.script import check
+from tests.script import play
 
 SETUP = Setup(
     instructions="You book appointments.",
@@ -47,7 +47,7 @@ CALL = """
 def record(path: Path, script: str = CALL, *, close: bool = True) -> Path:
     """Run a script and write its journal to `path`."""
     recorder = Recorder(Sheet(path), session="CA123", started_ns=STARTED_NS)
-    check(script, SETUP, observer=recorder)
+    play(script, SETUP, observer=recorder)
     if close:
         recorder.close()
     return path

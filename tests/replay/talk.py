@@ -1,7 +1,7 @@
 """A long call as a script, made by arithmetic: what a real one looks like to a journal, without a provider."""
 
 WORDS = "I can offer you nine in the morning, ten thirty, or two in the afternoon. Which of these would suit you best?"
-FIRST = WORDS.index(".") + 1
+FIRST = WORDS.index(",") + 1
 """Where the first chunk ends."""
 ASKED_MS = 2_400
 """From the caller's first sound to the first token."""
@@ -42,9 +42,11 @@ def _answered(at: int, run: int, report_ms: int, *, cut: bool) -> list[str]:
         f"{at + 10} tts r{run} c1 starts",
         f"{at + 15} tts r{run} c1 words words=[{words}]",
         f"{at + 20} playing r{run}",
-        f"{at + 300} tts r{run} c1 done 4600",
-        f"{at + 310} tts r{run} c2 starts",
-        f"{at + 320} tts r{run} c2 done 2400",
+        f"{at + 200} tts r{run} c1 done 2500",
+        f"{at + 210} tts r{run} c2 starts",
+        f"{at + 400} tts r{run} c2 done 2400",
+        f"{at + 410} tts r{run} c3 starts",
+        f"{at + 600} tts r{run} c3 done 2100",
     ]
     start = at + 20
     heard = CUT_MS if cut else SPOKEN_MS

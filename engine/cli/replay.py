@@ -1,0 +1,50 @@
+"""`engine replay CALL.jsonl`: walk a recorded call again under today's rules, with what each step changes."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.cli import readable
+from engine.cli.diff import written
+from engine.core.state import State
+from engine.replay.delta import changes
+from engine.replay.forms import slim
+from engine.replay.lexer import compact
+from engine.replay.notation import Context, write_step
+from engine.replay.reader import Journal
+from engine.replay.verify import Replayed, differs, replay
+
+QUIET = ("at", "audio_ns", "deadlines.wall_ns", "deadlines.audio_ns")
+"""Changes not worth a line: time passes."""
+
+
+def options(parser: ArgumentParser) -> None:
+    parser.add_argument("journal", metavar="CALL.jsonl", type=Path)
+    parser.add_argument("--until", metavar="SEQ", type=int, help="stop after this step and print the whole state")
+
+
+def run(arguments: Namespace) -> int:
+    """0: walked to the end, or as far as asked; 1: today's rules decide otherwise on the way."""
+    with Journal(readable(arguments.journal)) as journal:
+        context, state, parted = Context(), State(), 0
+        for step in replay(journal):
+            for line in _told(step, context):
+                print(line)
+            state = step.after
+            if difference := differs(step):
+                print(f"      ! recorded was {difference[0]}; the rules give {difference[1]}")
+                parted += 1
+            if step.step.seq == arguments.until:
+                break
+        if arguments.until is not None:
+            print(f"\nstate after step {arguments.until}:")
+            print("\n".join(f"  {name}: {compact(value)}" for name, value in slim(state).items() if name != "setup"))
+        return 1 if parted else 0
+
+
+def _told(step: Replayed, context: Context) -> Iterator[str]:
+    moved = step.after.phase.value if step.after.phase is not step.before.phase else ""
+    yield f"{step.step.seq:<5} {write_step(step.step.event, step.orders, context, moved)}"
+    for change in changes(step.before, step.after):
+        if change.path not in QUIET and change.path != "phase" and not change.path.startswith("setup"):
+            yield f"      {written(change)}"

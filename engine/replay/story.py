@@ -1,0 +1,421 @@
+"""What happened in a call, told run by run: who owned each millisecond of silence, who took the floor, what went wrong.
+
+A fold over steps, like the rules themselves. It counts from the caller's last sound to the agent's first, and gives every
+nanosecond between to the one thing that was waited for. What went on meanwhile without being waited for is hidden, and not counted.
+"""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from engine.core.commands import Commands, OpenPlayout, PausePlayout, ResumePlayout, RunTool, StartLLM, Synthesize
+from engine.core.events import (
+    AdapterFailed,
+    Clock,
+    Event,
+    InputRejected,
+    LLMToken,
+    PlayoutStarted,
+    SessionEnded,
+    Stage,
+    TimerFired,
+    ToolResult,
+    TTSStarted,
+)
+from engine.core.floor import ledger_of
+from engine.core.state import State, TurnEnd
+from engine.core.turn import endpoint_wait, words_of
+from engine.core.units import MS
+
+
+class Owner(StrEnum):
+    """What was waited for."""
+
+    ENDPOINTING = "endpointing"
+    RECOGNISER = "recogniser"
+    MODEL = "model"
+    TOOL = "tool"
+    RETRY = "retry"
+    CHUNKING = "chunking"
+    """Tokens were there, but no piece of text fit to be spoken."""
+    SYNTHESIZER = "synthesizer"
+    TRANSPORT = "transport"
+
+
+class Stretch(Struct, frozen=True):
+    """A part of a wait and its owner."""
+
+    owner: Owner
+    why: str
+    """The setting or the provider."""
+    start: int
+    end: int
+
+    @property
+    def ns(self) -> int:
+        return self.end - self.start
+
+
+class Answer(Struct, kw_only=True):
+    """One run, from what it answers to how it ended. Times in nanoseconds of the session; None where it never came to that."""
+
+    run: int
+    cause: str
+    began_at: int
+    turn: int = 0
+    prompt: str = ""
+    quiet_at: int | None = None
+    """When the caller had fallen silent: the wait counts from here."""
+    taken_at: int | None = None
+    """When the turn was taken as over."""
+    turn_end: str = ""
+    """What decided that."""
+    guessed: bool = False
+    """It was begun before the turn was taken."""
+    opened_at: int | None = None
+    token_at: int | None = None
+    chunk_at: int | None = None
+    sound_at: int | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    end: str = ""
+    text: str = ""
+    heard_ns: int = 0
+    sound_ns: int = 0
+    """As far as it was synthesised."""
+    stretches: tuple[Stretch, ...] = ()
+    """Who owned the time until the first sound, in order and without gaps."""
+    marks: tuple["Mark", ...] = ()
+    guess: "Wait | None" = None
+    wait: "Wait | None" = None
+
+    @property
+    def latency_ns(self) -> int | None:
+        """From the caller's last sound to the agent's first."""
+        if self.started_at is None or self.quiet_at is None:
+            return None
+        return self.started_at - self.quiet_at
+
+
+class Mark(Struct, frozen=True):
+    """A moment from which something else is waited for."""
+
+    at: int
+    owner: Owner
+    why: str
+
+
+class Wait(Struct, frozen=True):
+    """Why a turn was not taken, or an answer not guessed, at once."""
+
+    setting: str
+    """The policy's, or whose judgement was waited for."""
+    ns: int
+    """As long as this it is the setting's; what is longer, somebody was late."""
+    words_at: int
+    """When the words last changed."""
+
+
+class Interruption(Struct, kw_only=True):
+    """Two voices at once."""
+
+    run: int
+    onset_at: int
+    """When the caller's voice began, as the detector said."""
+    yielded_at: int | None = None
+    decided_at: int | None = None
+    outcome: str = ""
+    """interrupted, cancelled, resumed."""
+    why: str = ""
+    heard_ns: int = 0
+
+
+class Trouble(Struct, frozen=True):
+    """Something that should not be, in one sentence. The sentence holds no word of the caller's."""
+
+    at: int
+    what: str
+
+
+class Story(Struct, kw_only=True):
+    """A whole call."""
+
+    events: int = 0
+    ended_at: int = 0
+    answers: list[Answer] = []
+    interruptions: list[Interruption] = []
+    troubles: list[Trouble] = []
+    stale: dict[str, int] = {}
+    """Facts of dead runs, requests and ears, by type."""
+    late_ns_max: int = 0
+    """The latest a timer of the wall clock came."""
+    late_at: int = 0
+    ended: str = ""
+
+
+LATE_NS = 50_000_000
+"""A timer later than this is worth a sentence: two and a half frames."""
+
+WAITS = {
+    TurnEnd.FINISHED: "endpoint_finished_ns",
+    TurnEnd.UNSURE: "endpoint_unsure_ns",
+    TurnEnd.UNFINISHED: "endpoint_unfinished_ns",
+    TurnEnd.CAP: "endpoint_cap_ns",
+    TurnEnd.UNHEARD: "endpoint_unheard_ns",
+    TurnEnd.KEYED: "dtmf_ns",
+}
+
+
+class Teller:
+    """Takes the steps of a call one by one. `story` is told as far as they went."""
+
+    def __init__(self) -> None:
+        self.story = Story()
+        self._runs: dict[int, Answer] = {}
+        self._contest: Interruption | None = None
+
+    def __call__(self, event: Event, before: State, after: State, commands: Commands) -> None:
+        """Take one step."""
+        story = self.story
+        story.events += 1
+        story.ended_at = after.at
+        if after.counters.stale > before.counters.stale:
+            name = type(event).__name__
+            story.stale[name] = story.stale.get(name, 0) + 1
+            return
+        self._note_trouble(event, before, after)
+        self._begin_runs(before, after)
+        self._note_marks(event, after, commands)
+        self._note_contest(event, before, after, commands)
+        if after.response is not before.response or after.playout is not before.playout:
+            self._follow_runs(after)
+
+    # Runs.
+
+    def _begin_runs(self, before: State, after: State) -> None:
+        run = after.response.run
+        if run is None:
+            return
+        answer = self._runs.get(run.number)
+        if answer is None:
+            answer = Answer(run=run.number, cause=run.cause.value, began_at=after.at, guessed=not run.committed)
+            self._runs[run.number] = answer
+            self.story.answers.append(answer)
+            if answer.guessed:
+                answer.guess = _guess_wait(after)
+        answer.prompt, answer.text = run.prompt or answer.prompt, run.text
+        if run.committed and run.turn and not answer.turn:
+            turn = after.turn
+            answer.turn = run.turn
+            answer.quiet_at = turn.last_quiet_at
+            answer.taken_at = turn.last_taken_at
+            answer.turn_end = turn.last_end.value if turn.last_end else ""
+            answer.wait = _taken_wait(before, after)
+
+    def _note_marks(self, event: Event, after: State, commands: Commands) -> None:
+        self._mark_event(event, after)
+        for command in commands:
+            match command:
+                case StartLLM():
+                    self._mark(command.run, after.at, Owner.MODEL, command.provider)
+                case RunTool():
+                    self._mark(command.run, after.at, Owner.TOOL, command.name)
+                case Synthesize():
+                    self._mark(command.run, after.at, Owner.SYNTHESIZER, command.provider)
+                case OpenPlayout() if (answer := self._runs.get(command.run)) and answer.opened_at is None:
+                    answer.opened_at = after.at
+
+    def _mark_event(self, event: Event, after: State) -> None:
+        match event:
+            case LLMToken() if event.text.strip() and self._last(event.run) is Owner.MODEL:
+                self._mark(event.run, after.at, Owner.CHUNKING, "first token")
+            case TTSStarted():
+                self._mark(event.run, after.at, Owner.TRANSPORT, after.setup.transport)
+            case AdapterFailed() if event.stage in (Stage.LLM, Stage.TTS):
+                self._mark(event.run, after.at, Owner.RETRY, f"{event.provider}: {event.kind.value}")
+            case ToolResult() if (run := after.response.run) and self._last(run.number) is Owner.TOOL:
+                self._mark(run.number, after.at, Owner.CHUNKING, "tool result")
+            case PlayoutStarted() if (answer := self._runs.get(event.run)) and answer.started_at is None:
+                answer.started_at = after.at
+                answer.stretches = _stretches(answer)
+
+    def _last(self, run: int) -> Owner | None:
+        answer = self._runs.get(run)
+        return answer.marks[-1].owner if answer and answer.marks else None
+
+    def _mark(self, run: int, at: int, owner: Owner, why: str) -> None:
+        """From here something else is waited for, unless the first sound is already on its way."""
+        answer = self._runs.get(run)
+        if answer is None or answer.started_at is not None or answer.sound_at is not None:
+            return
+        if owner is Owner.CHUNKING and answer.token_at is None:
+            answer.token_at = at
+        if answer.chunk_at is not None and owner not in (Owner.TRANSPORT, Owner.RETRY):
+            return
+        if owner is Owner.SYNTHESIZER:
+            answer.chunk_at = at
+        elif owner is Owner.TRANSPORT:
+            answer.sound_at = at
+        last = answer.marks[-1] if answer.marks else None
+        if last and last.at == at:
+            answer.marks = answer.marks[:-1]
+        answer.marks = (*answer.marks, Mark(at, owner, why))
+
+    def _follow_runs(self, after: State) -> None:
+        for run in after.response.past:
+            answer = self._runs.get(run.number)
+            if answer and not answer.end and run.end:
+                answer.end, answer.ended_at, answer.text = run.end.value, run.ended_at, run.text
+        for ledger in after.playout.ledgers:
+            answer = self._runs.get(ledger.run)
+            if answer:
+                answer.heard_ns = ledger.heard_ns
+                answer.sound_ns = sum(chunk.duration_ns or 0 for chunk in ledger.chunks)
+
+    # Two voices.
+
+    def _note_contest(self, event: Event, before: State, after: State, commands: Commands) -> None:
+        old, new = before.contest, after.contest
+        if new.interrupted > old.interrupted:
+            self._lose_floor(event, before, after)
+        elif new.resumed > old.resumed:
+            self._decide("resumed", "quiet again, and no word that asks for the floor", after)
+        elif new.run and not old.run:
+            self._contest = Interruption(run=new.run, onset_at=_onset(after), yielded_at=after.at)
+            self.story.interruptions.append(self._contest)
+        elif old.run and not new.run and any(isinstance(command, PausePlayout | ResumePlayout) for command in commands):
+            self._decide("resumed", "the line came back", after)
+
+    def _lose_floor(self, event: Event, before: State, after: State) -> None:
+        run = before.response.run or (after.response.past[-1] if after.response.past else None)
+        number = run.number if run else 0
+        if self._contest is None or self._contest.run != number:
+            self._contest = Interruption(run=number, onset_at=_onset(before))
+            self.story.interruptions.append(self._contest)
+        outcome = next(
+            (past.end.value for past in after.response.past if past.number == number and past.end), "cancelled"
+        )
+        self._decide(outcome, _why(event, before, after), after)
+
+    def _decide(self, outcome: str, why: str, after: State) -> None:
+        contest, self._contest = self._contest, None
+        if contest is None:
+            return
+        ledger = ledger_of(after, contest.run)
+        contest.decided_at, contest.outcome, contest.why = after.at, outcome, why
+        contest.heard_ns = ledger.heard_ns if ledger else 0
+
+    # Trouble.
+
+    def _note_trouble(self, event: Event, before: State, after: State) -> None:
+        story = self.story
+        match event:
+            case AdapterFailed():
+                about = f", run r{event.run}" if event.run else ""
+                self._say(after, f"{event.stage.value} provider {event.provider} failed: {event.kind.value}{about}")
+            case InputRejected():
+                self._say(after, f"input from {event.source} could not be used and was dropped")
+            case TimerFired(clock=Clock.WALL) if before.deadlines.wall_ns is not None:
+                late = event.at - before.deadlines.wall_ns
+                if late > story.late_ns_max:
+                    story.late_ns_max, story.late_at = late, after.at
+            case SessionEnded():
+                story.ended = event.reason
+        if after.playout.starved > before.playout.starved:
+            self._say(
+                after, f"the ear caught up with run r{_starved(before, after)}, which had more to say (an underrun)"
+            )
+        if after.counters.backwards > before.counters.backwards:
+            self._say(after, f"{type(event).__name__} came with a time from the past")
+
+    def _say(self, after: State, what: str) -> None:
+        self.story.troubles.append(Trouble(after.at, what))
+
+
+def _onset(state: State) -> int:
+    return state.turn.onset_at if state.turn.onset_at is not None else state.at
+
+
+def _starved(before: State, after: State) -> int:
+    run = after.response.run or before.response.run
+    return run.number if run else 0
+
+
+def _why(event: Event, before: State, after: State) -> str:
+    """What took the floor, in words that repeat none of the caller's."""
+    turn, policy = after.turn, after.setup.policy
+    name = type(event).__name__
+    if name == "InterruptRequested":
+        return "the application asked for it"
+    if turn.typed or name == "UserTextReceived":
+        return "the caller typed"
+    if turn.keys or name == "DTMFPressed":
+        return "the caller pressed a key"
+    if before.contest.heard or name == "ASRStartOfTurn":
+        return "the recogniser heard a turn begin"
+    words = words_of(before.turn) or words_of(turn) or (turn.last_text if turn.taken > before.turn.taken else "")
+    if words:
+        count = len(words.split())
+        return f"{count} word{'s' * (count > 1)} recognised"
+    return f"speech longer than {policy.interrupt_ns // MS} ms (interrupt_ns)"
+
+
+def _guess_wait(after: State) -> Wait:
+    """Why a guess was not made sooner. The turn is not taken yet: its words are still there."""
+    turn = after.turn
+    if turn.eager:
+        return Wait("the recogniser's eager end of turn", 0, turn.changed_at)
+    return Wait("speculate_stable_ns", after.setup.policy.speculate_stable_ns, turn.changed_at)
+
+
+def _taken_wait(before: State, after: State) -> Wait:
+    """Why the turn was not taken sooner. `before` may lack the words that this very fact brought."""
+    turn, policy = after.turn, after.setup.policy
+    end = turn.last_end
+    changed = before.turn.changed_at if words_of(before.turn) == turn.last_text else after.at
+    if end is TurnEnd.CAP:
+        return Wait(WAITS[end], policy.endpoint_cap_ns, changed)
+    if end in (TurnEnd.FINISHED, TurnEnd.UNSURE, TurnEnd.UNFINISHED):
+        sounded, ns = endpoint_wait(before, turn.last_text)
+        return Wait(WAITS[sounded], ns, changed)
+    if end is TurnEnd.UNHEARD:
+        return Wait(WAITS[end], policy.endpoint_unheard_ns, changed)
+    if end is TurnEnd.KEYED:
+        return Wait(WAITS[end], policy.dtmf_ns, changed)
+    return Wait("the recogniser's end of turn" if end is TurnEnd.PROVIDER else "", 0, changed)
+
+
+def _stretches(answer: Answer) -> tuple[Stretch, ...]:
+    """Who owned the time from the caller's last sound, or the run's beginning, to the agent's first."""
+    assert answer.started_at is not None
+    start = answer.quiet_at if answer.quiet_at is not None else answer.began_at
+    opened = answer.opened_at if answer.opened_at is not None else answer.began_at
+    ready = answer.sound_at if answer.sound_at is not None else answer.started_at
+    marks = answer.marks
+    if ready <= opened and answer.quiet_at is not None:
+        # All the work was done before the turn was over: the caller waited for the end of the turn alone.
+        found, cursor = _endpointing(answer.wait, start, opened), opened
+        marks = (Mark(opened, Owner.TRANSPORT, marks[-1].why if marks else ""),)
+    else:
+        cursor = max(start, marks[0].at if marks else opened)
+        found = _endpointing(answer.guess or answer.wait, start, cursor)
+    for mark, following in zip(marks, (*marks[1:], None), strict=True):
+        end = following.at if following else answer.started_at
+        found.append(Stretch(mark.owner, mark.why, cursor, max(cursor, end)))
+        cursor = max(cursor, end)
+    return tuple(stretch for stretch in found if stretch.ns)
+
+
+def _endpointing(wait: Wait | None, start: int, end: int) -> list[Stretch]:
+    """The wait for the turn's end: as long as the setting says it is the setting's; what is longer, whoever was late."""
+    if wait is None:
+        return [Stretch(Owner.ENDPOINTING, "", start, end)]
+    if wait.setting.startswith("the recogniser"):
+        return [Stretch(Owner.RECOGNISER, wait.setting, start, end)]
+    own = min(end, start + wait.ns)
+    if wait.words_at > own:
+        return [
+            Stretch(Owner.ENDPOINTING, wait.setting, start, own),
+            Stretch(Owner.RECOGNISER, "the last words", own, end),
+        ]
+    return [Stretch(Owner.ENDPOINTING, wait.setting, start, end)]

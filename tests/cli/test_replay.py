@@ -1,0 +1,73 @@
+"""`engine replay`, `diff`, `explain`, `redact`: what a person sees of a recorded call."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.__main__ import main
+from tests.replay.record import CALL, record
+from tests.replay.test_verify import rewritten
+
+
+def test_a_replay_shows_each_step_with_what_it_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", str(record(tmp_path / "call.jsonl"))]) == 0
+    out = capsys.readouterr().out
+    assert '8     3400       asr final "I need a slot on Monday."' in out
+    assert '      turn.text: "" → "I need a slot on Monday."' in out
+
+
+def test_a_replay_stops_where_it_is_told_and_shows_the_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["replay", str(record(tmp_path / "call.jsonl")), "--until", "8"])
+    out = capsys.readouterr().out
+    assert "state after step 8:" in out
+    assert '  phase: "Transcribing"' in out
+    assert "caller quiet" not in out
+
+
+def test_a_replay_says_where_the_rules_decide_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = rewritten(record(tmp_path / "call.jsonl"), {11: {"commands": ()}})
+    assert main(["replay", str(path)]) == 1
+    assert "! recorded was no orders; the rules give open r2" in capsys.readouterr().out
+
+
+def test_diff_shows_the_way_to_the_parting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = record(tmp_path / "a.jsonl")
+    other = record(tmp_path / "b.jsonl", CALL.replace("on Monday.", "on Sunday."))
+    assert main(["diff", str(one), str(other)]) == 1
+    out = capsys.readouterr().out
+    assert "8 steps alike, then they part: fact" in out
+    assert '  2600       asr partial "I need a"' in out
+    assert '- 3400       asr final "I need a slot on Monday."' in out
+    assert '+ 3400       asr final "I need a slot on Sunday."' in out
+    assert main(["diff", str(one)]) == 0
+    assert "alike in all 19 steps" in capsys.readouterr().out
+
+
+def test_explain_tells_the_whole_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(record(tmp_path / "call.jsonl"))]) == 0
+    out = capsys.readouterr().out
+    assert "voice to voice: median 1,060 ms" in out
+    assert "! turn 1: 730 ms of 1,060 ms is the model's (model) first token" in out
+
+
+def test_explain_stops_where_the_rules_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", str(rewritten(record(tmp_path / "call.jsonl"), {11: {"commands": ()}}))])
+    assert "From step 11 on today's rules decide otherwise" in capsys.readouterr().out
+
+
+def test_explain_says_that_a_recording_is_torn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path / "call.jsonl")
+    path.write_bytes(path.read_bytes()[:6_000])
+    assert main(["explain", str(path)]) == 0
+    assert "The recording is torn" in capsys.readouterr().out
+
+
+def test_a_redacted_call_cannot_be_explained_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path / "call.jsonl")
+    assert main(["redact", str(path)]) == 0
+    assert main(["explain", str(tmp_path / "call.redacted.jsonl")]) == 1
+    assert "the words were taken out" in capsys.readouterr().err
+    assert main(["redact", str(path)]) == 2
+    assert "exists; name another with --out" in capsys.readouterr().err
