@@ -116,7 +116,7 @@ def test_production_keeps_what_went_wrong_and_none_of_the_words(viewer: real.Jae
     with real.collector(COLLECTOR, viewer, "deploy/sampling.yaml") as endpoint:
         exported = export(CALL, steps, Settings(endpoint=endpoint, content=True), "1.2.3")
     assert exported.lost == 0
-    session, cut = trace_of("abc", 0).trace_id, trace_of("abc", 2).trace_id
+    session, cut = trace_of(CALL.key, 0).trace_id, trace_of(CALL.key, 2).trace_id
     assert {session, cut} <= viewer.traces("engine")
     keys = {tag["key"] for span in viewer.spans(cut) for tag in span["tags"]}
     assert names.ONSET_TO_STOP_MS in keys

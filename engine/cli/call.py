@@ -1,6 +1,7 @@
 """`engine call CALLER.wav`: one conversation with a recorded caller, through the same pipeline as any other call."""
 
 import asyncio
+import secrets
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -87,7 +88,7 @@ class Watch:
     """What the command line wants to know of its call: an observer made once."""
 
     def __init__(self, *, show: bool, journal: Path | None) -> None:
-        self.call_id = "call"
+        self.call_id = f"call-{secrets.token_hex(6)}"
         self.latencies: list[TurnLatency] = []
         self._show = show
         self._journal = journal
@@ -98,7 +99,7 @@ class Watch:
 
     def begin(self, info: CallInfo) -> "Watch":
         if self._journal is not None:
-            self._recorder = Recorder(Sheet(self._journal), session=info.call_id, started_ns=time.time_ns())
+            self._recorder = Recorder(Sheet(self._journal), session=info.call_id, started_ns=info.began_ns)
         return self
 
     def __call__(self, event: Event, before: State, after: State, commands: Commands) -> None:

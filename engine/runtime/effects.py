@@ -97,7 +97,9 @@ class Effects:
         ends: Ends,
         loop: asyncio.AbstractEventLoop,
         call_id: str,
+        headers: Callable[[int, int], tuple[tuple[str, str], ...]] | None = None,
     ) -> None:
+        """headers: of a run's request, for providers that take them."""
         self._providers = providers
         self._tools = tools
         self._toolbox = toolbox
@@ -107,6 +109,7 @@ class Effects:
         self._ends = ends
         self._loop = loop
         self._call_id = call_id
+        self._headers = headers
         self._live: dict[Key, asyncio.Task[None]] = {}
         self._owners: dict[asyncio.Task[None], int] = {}
         """The run that each task works for. 0: the session."""
@@ -174,6 +177,7 @@ class Effects:
             messages=command.messages,
             tools=self._tools,
             session=self._call_id,
+            headers=self._headers(command.run, command.request) if self._headers is not None else (),
         )
         failed = functools.partial(AdapterFailed, stage=Stage.LLM, run=command.run, request=command.request)
         key = (Stage.LLM, command.run, command.request)

@@ -49,6 +49,10 @@ class CallInfo(Struct, frozen=True):
     call_id: str
     setup: Setup
     seed: int
+    began_ns: int
+    """The wall clock when the call began: nanoseconds since 1970."""
+    traceparent: str = ""
+    """The trace of whoever sent us the caller, as W3C Trace Context writes it."""
 
 
 ObserverFactory = Callable[[CallInfo], Observer]
@@ -124,7 +128,7 @@ class Host:
                 await provider.stop()
             raise
 
-    async def call(self, transport: Transport, agent: Agent, call_id: str = "") -> Outcome:
+    async def call(self, transport: Transport, agent: Agent, call_id: str = "", traceparent: str = "") -> Outcome:
         """Carry one call to its end. When there is no room, or a call of that name is under way, it is hung up at once."""
         call_id = call_id or secrets.token_hex(8)
         setup = agent.setup(transport.capabilities.name)
@@ -132,7 +136,7 @@ class Host:
             self.counts.refused += 1
             await transport.hang_up(STOPPING if self.draining else FULL)
             return Outcome(FULL, None, admitted=False)
-        info = CallInfo(call_id, setup, secrets.randbits(63))
+        info = CallInfo(call_id, setup, secrets.randbits(63), time.time_ns(), traceparent)
         self.counts.begun += 1
         with ExitStack() as closing:
             observers = [self._observe(make, info, closing) for make in self._observers]

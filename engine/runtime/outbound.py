@@ -32,7 +32,9 @@ class Outbound:
         post: Callable[[Fact], None],
         now: Callable[[], int],
         loop: asyncio.AbstractEventLoop,
+        late: Callable[[int], None] | None = None,
     ) -> None:
+        """late: told, at each turn of the pump, by how many nanoseconds it came too late."""
         capabilities = transport.capabilities
         sound = audio.checked(capabilities.outbound)
         self.rate_hz = sound.rate_hz
@@ -40,6 +42,7 @@ class Outbound:
         self._post = post
         self._now = now
         self._loop = loop
+        self._late = late
         self._encode = audio.encoder(sound.encoding)
         self._ring = Playout(self.rate_hz, LIMITS.ring_ns * self.rate_hz // SECOND)
         self._pacer = Pacer(
@@ -201,7 +204,12 @@ class Outbound:
         self._disarm()
         wake = self._pacer.wake_at(now)
         if wake is not None:
-            self._timer = self._loop.call_later((wake - now) / SECOND, self._pump)
+            self._timer = self._loop.call_later((wake - now) / SECOND, self._tick, wake)
+
+    def _tick(self, due: int) -> None:
+        if self._late is not None:
+            self._late(max(0, self._now() - due))
+        self._pump()
 
     def _disarm(self) -> None:
         if self._timer is not None:

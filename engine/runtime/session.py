@@ -16,6 +16,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -47,6 +48,21 @@ log = logging.getLogger("engine.runtime")
 
 Observer = Callable[[Event, State, State, Commands], None]
 """Told of every step: the fact, the state before and after it, and what was asked for."""
+
+
+@runtime_checkable
+class Traces(Protocol):
+    """An observer that knows the trace of a request, for the provider that is asked."""
+
+    def headers(self, run: int, request: int) -> tuple[tuple[str, str], ...]: ...
+
+
+@runtime_checkable
+class Paces(Protocol):
+    """An observer that wants to know how punctual the sound is."""
+
+    def note_tick(self, late_ns: int) -> None: ...
+
 
 HANGING_UP_NS = 5 * SECOND
 """A transport that was told to hang up and still carries is left after this."""
@@ -108,10 +124,13 @@ class Session:
         meter = self._show_level if capabilities.screen else None
         if capabilities.screen:
             self._observers.append(Captions(self._show))
-        self._outbound = Outbound(transport, self.post, self.now, loop)
+        told: list[object] = list(observers)
+        headers = next((observer.headers for observer in told if isinstance(observer, Traces)), None)
+        late = next((observer.note_tick for observer in told if isinstance(observer, Paces)), None)
+        self._outbound = Outbound(transport, self.post, self.now, loop, late)
         self._inbound = Inbound(capabilities, setup.policy, detector, self._outbound, self.post, self.now, meter)
         self._effects = Effects(
-            providers, setup.tools, toolbox, self._inbound, self._outbound, self.post, self, loop, call_id
+            providers, setup.tools, toolbox, self._inbound, self._outbound, self.post, self, loop, call_id, headers
         )
 
     # Facts.

@@ -7,7 +7,7 @@ import secrets
 from starlette.types import Receive, Scope, Send
 
 from engine.errors import TransportClosed
-from engine.server.gate import Door, Gate, chosen_subprotocol
+from engine.server.gate import Door, Gate, chosen_subprotocol, headers_of
 from engine.server.switchboard import Switchboard
 from engine.server.tokens import Tokens
 from engine.transports.browser import Browser
@@ -60,16 +60,16 @@ class Sessions:
                 await browser.hang_up(str(error))
                 return
             if not (hello.resume and await self._resume(browser, hello.resume)):
-                await self._begin(browser)
+                await self._begin(browser, headers_of(scope).get(b"traceparent", b"").decode("latin-1"))
 
-    async def _begin(self, browser: Browser) -> None:
+    async def _begin(self, browser: Browser, traceparent: str) -> None:
         switchboard = await self._switchboard.ready()
         call_id = f"web-{secrets.token_hex(6)}"
         if switchboard.host.has_room:
             browser.ready(call_id, f"{call_id}:{self._resumes.mint(RESUME_SECONDS, call_id)}", resumed=False)
         self._live[call_id] = browser
         try:
-            outcome = await switchboard.host.call(browser, switchboard.agent, call_id)
+            outcome = await switchboard.host.call(browser, switchboard.agent, call_id, traceparent)
         finally:
             last = self._live.pop(call_id)
         await last.hang_up(outcome.reason)

@@ -104,6 +104,8 @@ class Webhooks:
             "from": fields.get("From", ""),
             "to": fields.get("To", ""),
         }
+        if traceparent := request.headers.get("traceparent", ""):
+            known["traceparent"] = traceparent
         host = base.partition("://")[2]
         return answer(twiml.connect(f"wss://{host}/twilio/media", f"{base}/twilio/after", known))
 
@@ -164,7 +166,8 @@ class Media:
             await stream.hang_up(STALE)
             return
         switchboard = await self._switchboard.ready()
-        outcome = await switchboard.host.call(stream, switchboard.agent, opening.call_sid)
+        traceparent = opening.custom_parameters.get("traceparent", "")
+        outcome = await switchboard.host.call(stream, switchboard.agent, opening.call_sid, traceparent)
         await stream.hang_up(outcome.reason)
 
 

@@ -109,7 +109,7 @@ class Fold:
 
     def headers(self, run: int, request: int) -> tuple[tuple[str, str], ...]:
         """Trace context for a provider: the parent of what it does is the request's span, which is yet to be written."""
-        trace = trace_of(self.call.session, run)
+        trace = trace_of(self.call.key, run)
         span_id = trace.span_id(Part.CHAT, request)
         return (("traceparent", format_traceparent(trace.trace_id, span_id, sampled=self.samples(trace.trace_id))),)
 
@@ -212,7 +212,7 @@ class Fold:
         session = ((self.whole.trace_id, self.whole.root_id),)
         if number == 1:
             return session
-        trace = trace_of(self.call.session, number - 1)
+        trace = trace_of(self.call.key, number - 1)
         return (*session, (trace.trace_id, trace.span_id(Part.ROOT)))
 
     # The caller.
@@ -312,7 +312,7 @@ class Fold:
         if not orders and not moved and isinstance(event, (*CHATTER, TimerFired)):
             return
         run = after.response.run or before.response.run
-        trace = trace_of(self.call.session, run.number) if run is not None else self.whole.trace
+        trace = trace_of(self.call.key, run.number) if run is not None else self.whole.trace
         trace_id = trace.trace_id if run is not None else self.whole.trace_id
         attributes: Attributes = {
             **self.whole.base,

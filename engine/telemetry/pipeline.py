@@ -19,6 +19,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from engine.core.commands import Commands
 from engine.core.events import Event
 from engine.core.state import State
+from engine.core.units import SECOND
 from engine.telemetry import names
 from engine.telemetry.exporters import Exporters, Maker, Settings, context_of, exporters, resource
 from engine.telemetry.fold import Fold
@@ -95,13 +96,13 @@ class Telemetry:
         else:
             self._meter.create_observable_gauge(name, [ask], "1", why)
 
-    def note_loop_lag(self, late_s: float) -> None:
-        """A callback ran this late."""
-        self._histograms[names.M_LOOP_LAG].record(late_s)
+    def note_lag(self, late_ns: int) -> None:
+        """The event loop ran a callback this late."""
+        self._histograms[names.M_LOOP_LAG].record(late_ns / SECOND)
 
-    def note_tick(self, late_s: float) -> None:
-        """A piece of sound left this late."""
-        self._histograms[names.M_TICK_LATE].record(late_s)
+    def note_tick(self, late_ns: int) -> None:
+        """The pump of a call's sound turned this late."""
+        self._histograms[names.M_TICK_LATE].record(late_ns / SECOND)
 
     def put(self, record: Span | Line) -> None:
         """Send a record when there is time. Never blocks."""
@@ -138,6 +139,10 @@ class CallObserver:
 
     def __call__(self, event: Event, before: State, after: State, commands: Commands) -> None:
         self._send(self._fold(event, before, after, commands))
+
+    def note_tick(self, late_ns: int) -> None:
+        """The pump of the call's sound turned this late."""
+        self._telemetry.note_tick(late_ns)
 
     def headers(self, run: int, request: int) -> tuple[tuple[str, str], ...]:
         """Trace context for the provider that is asked."""

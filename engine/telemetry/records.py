@@ -1,6 +1,6 @@
 """What a call becomes: spans, log lines and measures as plain data, with ids that follow from the call alone.
 
-A trace is one run. Its id, and the ids of the spans in it, are computed from the session's id and the run's number, so that a journal
+A trace is one run. Its id, and the ids of the spans in it, are computed from the session's id and beginning and the run's number, so that a journal
 turned into traces later gives the very traces the live call gave, and so that a provider can be handed its parent before the span exists.
 """
 
@@ -48,9 +48,9 @@ class Trace(Struct, frozen=True, gc=False):
 
 
 @lru_cache(maxsize=4096)
-def trace_of(session: str, run: int) -> Trace:
-    """The trace of a run, or with SESSION_RUN the session's own."""
-    digest = blake2b(f"{session}\n{run}".encode(), digest_size=24).digest()
+def trace_of(key: str, run: int) -> Trace:
+    """The trace of a run, or with SESSION_RUN the session's own. key: see `Call.key`."""
+    digest = blake2b(f"{key}\n{run}".encode(), digest_size=24).digest()
     return Trace(int.from_bytes(digest[:16]) or 1, int.from_bytes(digest[16:]))
 
 
@@ -96,6 +96,11 @@ class Call(Struct, frozen=True, kw_only=True):
     agent: str = "agent"
     traceparent: str = ""
     """From the embedding service or the webhook. The session's span hangs under it. Empty or unreadable: a trace of our own."""
+
+    @property
+    def key(self) -> str:
+        """What all ids are made from. The same call has the same; a name that is used again has not."""
+        return f"{self.session} {self.began_ns}"
 
 
 class Span(Struct, frozen=True, kw_only=True):

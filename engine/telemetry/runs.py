@@ -41,7 +41,7 @@ class RunSpans:
 
     def __init__(self, call: Call, run: Run, base: Attributes, *, stale: int, content: bool) -> None:
         self.number = run.number
-        self.trace = trace_of(call.session, run.number)
+        self.trace = trace_of(call.key, run.number)
         self.root_id = self.trace.span_id(Part.ROOT)
         self.began_ns = call.began_ns
         self.agent = call.agent

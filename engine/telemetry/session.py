@@ -14,7 +14,7 @@ class Whole:
     def __init__(self, call: Call) -> None:
         self.call = call
         self.parent = parse_traceparent(call.traceparent)
-        self.trace = trace_of(call.session, SESSION_RUN)
+        self.trace = trace_of(call.key, SESSION_RUN)
         self.trace_id = self.parent.trace_id if self.parent is not None else self.trace.trace_id
         self.root_id = self.trace.span_id(Part.ROOT)
         self.base: Attributes = {names.CONVERSATION_ID: call.session}
@@ -24,7 +24,7 @@ class Whole:
 def session_span(whole: Whole, state: State, seq: int, *, torn: bool) -> Span:
     """From the first fact to the last, with links to the runs."""
     call, parent, runs = whole.call, whole.parent, state.response.runs
-    linked = (trace_of(call.session, number) for number in range(max(1, runs - LINKS + 1), runs + 1))
+    linked = (trace_of(call.key, number) for number in range(max(1, runs - LINKS + 1), runs + 1))
     attributes: Attributes = {
         **whole.base,
         names.SPAN_KIND: "session",

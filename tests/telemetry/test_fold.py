@@ -51,7 +51,7 @@ def milliseconds(span: Span) -> tuple[float, float]:
 def test_each_run_is_a_trace_of_its_own_whose_parts_hang_under_the_run() -> None:
     records = folded(steps_of(BARGE_IN))
     for number in (1, 2, 3):
-        trace = trace_of("abc", number)
+        trace = trace_of(CALL.key, number)
         root = one(records, "run", number)
         parts = [span for span in spans(records, run=number) if span is not root]
         assert (root.trace_id, root.span_id, root.parent_id) == (trace.trace_id, trace.span_id(Part.ROOT), 0)
@@ -91,7 +91,9 @@ def test_every_move_of_the_phase_is_a_span_with_its_event_and_commands() -> None
 def test_a_run_links_to_its_session_and_to_the_run_before_it_and_the_session_to_all() -> None:
     records = folded(steps_of(BARGE_IN))
     roots = {
-        number: (trace.trace_id, trace.span_id(Part.ROOT)) for number in range(4) for trace in [trace_of("abc", number)]
+        number: (trace.trace_id, trace.span_id(Part.ROOT))
+        for number in range(4)
+        for trace in [trace_of(CALL.key, number)]
     }
     assert one(records, "run", 1).links == (roots[0],)
     assert one(records, "run", 3).links == (roots[0], roots[2])

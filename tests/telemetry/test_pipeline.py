@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from engine.core.units import MS
 from engine.telemetry import Call, Settings, Telemetry, names
 from engine.telemetry.exporters import Exporters, exporters
 from engine.telemetry.fold import Fold
@@ -57,15 +58,15 @@ def test_a_histogram_carries_the_trace_of_a_run_as_its_exemplar() -> None:
         (point,) = server.points(names.M_V2V)
         assert (point.count, point.sum) == (2, 2.6)
         traces = {int.from_bytes(exemplar.trace_id) for exemplar in point.exemplars}
-        assert traces == {trace_of("abc", 2).trace_id, trace_of("abc", 3).trace_id}
+        assert traces == {trace_of(CALL.key, 2).trace_id, trace_of(CALL.key, 3).trace_id}
 
 
 def test_the_hosts_own_counts_are_reported() -> None:
     with collector() as server:
         telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
         telemetry.watch_host(active=lambda: 3, refused=lambda: 2)
-        telemetry.note_loop_lag(0.004)
-        telemetry.note_tick(0.001)
+        telemetry.note_lag(4 * MS)
+        telemetry.note_tick(1 * MS)
         assert telemetry.close()
         assert [point.as_int for point in server.points(names.M_ACTIVE)] == [3]
         assert [point.as_int for point in server.points(names.M_REFUSED)] == [2]
