@@ -1,20 +1,15 @@
-"""Any server that speaks OpenAI's Chat Completions: OpenAI, Azure, Groq, Together, Ollama, vLLM, llama.cpp and many more.
-
-Which one is a matter of `base_url`. Cancelling closes the connection, so the next question would pay for a new one: another is
-opened in the background while the caller is still speaking.
+"""Any server that speaks OpenAI's Chat Completions: OpenAI, Azure, Groq, Together, Ollama, vLLM, llama.cpp and many more. Which one
+is a matter of `base_url`.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Annotated, Any, ClassVar
 
-import httpx
 import msgspec
 from msgspec import Meta, field
 
 from engine.adapters.base import LLMFact, LLMRequest, Options
-from engine.adapters.http import check, failures, make_client, stream_failure
+from engine.adapters.http import make_client, stream_failure
+from engine.adapters.language import STREAM_HEADERS, Question, StreamingModel
 from engine.adapters.openai_wire import (
     REASONS,
     Choice,
@@ -26,15 +21,13 @@ from engine.adapters.openai_wire import (
     text_of,
     tools_json,
 )
-from engine.adapters.sse import ServerEvent, read_events
+from engine.adapters.sse import ServerEvent
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
 from engine.errors import AdapterError, FailureKind
 
 NAME = "openai"
 OPENAI = "https://api.openai.com/v1"
 DONE = "[DONE]"
-AFTER_FINISH_S = 0.3
-"""Wait for usage and the stream's own end once the model has finished. They come in the same packet, or not at all."""
 NEWER_NAME = ("api.openai.com", ".openai.azure.com")
 """Hosts that want `max_completion_tokens`; the others know `max_tokens`, and Ollama silently ignores the newer name."""
 
@@ -74,80 +67,31 @@ class OpenAIChatOptions(Options, frozen=True, kw_only=True):
             raise ValueError("api.openai.com needs a key: set LLM_API_KEY, or LLM_BASE_URL for a server of your own")
 
 
-class OpenAIChat:
+class OpenAIChat(StreamingModel):
     """The provider. One pool of connections for the process."""
 
-    name: ClassVar[str] = NAME
-    options: ClassVar[type[Options]] = OpenAIChatOptions
-    key_env: ClassVar[str] = "LLM_API_KEY"
+    name = NAME
+    options = OpenAIChatOptions
+    key_env = "LLM_API_KEY"
 
     def __init__(self, options: OpenAIChatOptions) -> None:
+        client = make_client(options.base_url, headers_of(options), http2=options.http2)
+        if options.api_version:
+            client.params = client.params.set("api-version", options.api_version)
+        super().__init__(client)
         self._options = options
-        self._client = make_client(options.base_url, headers_of(options), http2=options.http2)
-        self._query = {"api-version": options.api_version} if options.api_version else {}
-        self._warming: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Open a connection. Raises AdapterError, where the server cannot be reached or the key is wrong; it may be used all the
-        same (the server may come up later), and must be stopped."""
-        await self._warm()
+    def ask(self, request: LLMRequest) -> Question:
+        """See language."""
+        return Question("chat/completions", body_of(self._options, request))
 
-    async def stop(self) -> None:
-        """Close all connections."""
-        if self._warming is not None:
-            self._warming.cancel()
-            with suppress(asyncio.CancelledError, AdapterError):
-                await self._warming
-        await self._client.aclose()
-
-    async def stream(self, request: LLMRequest) -> AsyncIterator[LLMFact]:
-        """One answer. Raises AdapterError."""
-        answer = Answer(request)
-        try:
-            with failures(NAME):
-                async with self._ask(request) as response:
-                    await check(NAME, response)
-                    async with aclosing(read_events(NAME, response.aiter_bytes())) as events:
-                        while (event := await following(events, ending=answer.ending)) is not None:
-                            for fact in answer.take(event):
-                                yield fact
-        except (asyncio.CancelledError, GeneratorExit):
-            self._warm_again()
-            raise
-        yield answer.close()
-
-    def _ask(self, request: LLMRequest) -> AbstractAsyncContextManager[httpx.Response]:
-        return self._client.stream(
-            "POST",
-            "chat/completions",
-            params=self._query,
-            content=msgspec.json.encode(body_of(self._options, request)),
-            headers=dict(request.headers),
-        )
-
-    async def _warm(self) -> None:
-        """Any answer opens a connection; only a refused key is trouble (a server need not list its models)."""
-        with failures(NAME):
-            response = await self._client.get("models", params=self._query)
-        if response.status_code == 401:
-            raise AdapterError(NAME, FailureKind.REJECTED, "HTTP 401: the key is not accepted")
-
-    def _warm_again(self) -> None:
-        """Replace the connection that a cancelled answer closed, unless that is under way."""
-        if self._warming is None or self._warming.done():
-            self._warming = asyncio.create_task(self._warm(), name="openai: warm")
-            self._warming.add_done_callback(taken)
-
-
-def taken(task: "asyncio.Task[None]") -> None:
-    """Warming that failed is no trouble yet: the next question will meet it, and say so."""
-    if not task.cancelled():
-        task.exception()
+    def answer(self, request: LLMRequest) -> "Answer":
+        """See language."""
+        return Answer(request)
 
 
 def headers_of(options: OpenAIChatOptions) -> dict[str, str]:
-    # No compression: a gzip stream holds the first words back until its block is full.
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
+    headers = dict(STREAM_HEADERS)
     if options.api_key and options.api_version:
         headers["api-key"] = options.api_key
     elif options.api_key:
@@ -174,17 +118,6 @@ def body_of(options: OpenAIChatOptions, request: LLMRequest) -> dict[str, Any]:
     if options.reasoning_effort:
         body["reasoning_effort"] = options.reasoning_effort
     return body | options.extra
-
-
-async def following(events: AsyncGenerator[ServerEvent, None], *, ending: bool) -> ServerEvent | None:
-    """The next event, or None at the end of the stream, which is not waited for when the model has finished already."""
-    if not ending:
-        return await anext(events, None)
-    try:
-        async with asyncio.timeout(AFTER_FINISH_S):
-            return await anext(events, None)
-    except TimeoutError:
-        return None
 
 
 class Answer:

@@ -15,7 +15,10 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
     },
     Stage.LLM: {
+        "anthropic": "engine.adapters.anthropic:Anthropic",
+        "gemini": "engine.adapters.gemini:Gemini",
         "openai": "engine.adapters.openai_chat:OpenAIChat",
+        "openai_responses": "engine.adapters.openai_responses:OpenAIResponses",
         "scripted": "engine.adapters.scripted:Scripted",
     },
     Stage.TTS: {

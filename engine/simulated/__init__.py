@@ -13,7 +13,12 @@ SERVERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {
         "deepgram": "engine.simulated.deepgram_asr:DeepgramServer",
     },
-    Stage.LLM: {},
+    Stage.LLM: {
+        "anthropic": "engine.simulated.anthropic:AnthropicServer",
+        "gemini": "engine.simulated.gemini:GeminiServer",
+        "openai": "engine.simulated.openai_llm:OpenAIServer",
+        "openai_responses": "engine.simulated.openai_llm:OpenAIServer",
+    },
     Stage.TTS: {
         "cartesia": "engine.simulated.cartesia:CartesiaServer",
         "elevenlabs": "engine.simulated.elevenlabs:ElevenLabsServer",

@@ -3,18 +3,18 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import uvicorn
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 KEY = "simulated-key"
@@ -165,6 +165,42 @@ async def read_json(request: Request) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
+class Happening(NamedTuple):
+    """One server-sent event."""
+
+    data: object
+    """JSON, or text as it is."""
+    name: str = ""
+    """The `event:` line. Empty: none."""
+
+    @property
+    def wire(self) -> bytes:
+        text = self.data.encode() if isinstance(self.data, str) else msgspec.json.encode(self.data)
+        return (f"event: {self.name}\n".encode() if self.name else b"") + b"data: " + text + b"\n\n"
+
+
+def stream(
+    behaviour: Behaviour, happenings: Iterable[Happening], trouble: Happening, *, kind: str = "text/event-stream"
+) -> Response:
+    """An answer of events under a behaviour. `trouble` is the provider's own error inside a stream."""
+
+    async def body() -> AsyncIterator[bytes]:
+        line = Line(behaviour)
+        for happening in happenings:
+            match await line.step():
+                case Fault.NONE:
+                    yield happening.wire
+                case Fault.ERROR:
+                    yield trouble.wire
+                    return
+                case _:
+                    yield Happening(GARBAGE, happening.name).wire
+
+    if behaviour.fault is Fault.FORMAT and behaviour.faults:
+        return Response("<html>It works!</html>", media_type="text/html")
+    return StreamingResponse(body(), media_type=kind)
+
+
 class Peer:
     """A client's WebSocket as a server sees it, under a behaviour."""
 
@@ -195,6 +231,33 @@ class Peer:
                 return
             text: str | None = message.get("text")
             yield text if text is not None else message["bytes"]
+
+
+class ModelProvider(SimulatedProvider):
+    """A language model spoken to over HTTP: subclasses list paths with what answers them, under `ask`."""
+
+    def settings(self) -> dict[str, object]:
+        return {"base_url": self.url, "api_key": self.key}
+
+    def ask(self, path: str, answer: Callable[[dict[str, Any], Request], Response]) -> BaseRoute:
+        """The route of a question."""
+
+        async def endpoint(request: Request) -> Response:
+            if refusal := self.refusal(request):
+                return refusal
+            body = await read_json(request)
+            self.seen[-1]["body"] = body
+            return answer(body, request)
+
+        return Route(path, endpoint, methods=["POST"])
+
+    def listing(self, path: str, answer: object) -> BaseRoute:
+        """The route that lists models, which clients ask to warm their connection. No fault touches it but a wrong key."""
+
+        async def endpoint(request: Request) -> Response:
+            return JSONResponse(answer if self.authorized(request) else {}, 200 if self.authorized(request) else 401)
+
+        return Route(path, endpoint)
 
 
 class SocketProvider(SimulatedProvider):

@@ -5,9 +5,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
-from engine.adapters.base import ASRFact, RecognizerStream, SpeechRequest, Voice
+from msgspec.structs import fields
+
+from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, RecognizerStream, SpeechRequest, Voice
 from engine.adapters.registry import provider_class
-from engine.core.events import ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, Stage, Word
+from engine.core.commands import Message, Role
+from engine.core.events import ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, LLMToken, Stage, Word
+from engine.core.policy import ToolSpec
 from engine.core.units import FRAME_BYTES
 from engine.simulated.base import SimulatedProvider
 from engine.simulated.speech import Ear, speak
@@ -17,8 +21,14 @@ WATCHDOG_S = 10
 
 def make(stage: Stage, name: str, server: SimulatedProvider, **options: Any) -> Any:
     """The adapter of that name, pointed at a local server."""
-    kind = provider_class(stage, name)
-    return kind(kind.options(**{**server.settings(), **options}))
+    return provider_class(stage, name)(options_for(stage, name, **{**server.settings(), **options}))
+
+
+def options_for(stage: Stage, name: str, **given: Any) -> Options:
+    """Options with what has no default filled in."""
+    kind: type[Options] = provider_class(stage, name).options
+    required = {field.name: f"any-{field.name}" for field in fields(kind) if field.required}
+    return kind(**{**required, **given})
 
 
 def frames(text: str, *, before_ms: int = 100, after_ms: int = 500) -> list[bytes]:
@@ -115,14 +125,26 @@ async def say(provider: Any, text: str) -> Spoken:
         return await gather(voice, text)
 
 
+async def question(provider: Any, *messages: Message, tools: tuple[ToolSpec, ...] = ()) -> list[LLMFact]:
+    """All facts of one answer."""
+    request = LLMRequest(run=4, request=2, messages=messages, tools=tools, session="s1")
+    async with asyncio.timeout(WATCHDOG_S):
+        return [fact async for fact in provider.stream(request)]
+
+
+def answered(facts: list[LLMFact]) -> str:
+    """What the caller would be told."""
+    return "".join(fact.text for fact in facts if isinstance(fact, LLMToken))
+
+
 async def exercise(stage: Stage, provider: Any) -> Any:
     """One ordinary use of a provider: a sentence heard, a question answered, or a chunk spoken."""
-    await provider.start()
     try:
+        await provider.start()
         if stage is Stage.ASR:
             return await listen(provider.stream(1), "hello my friend")
         if stage is Stage.TTS:
             return await say(provider, "hello my friend")
-        raise NotImplementedError
+        return await question(provider, Message(Role.USER, "hello my friend"))
     finally:
         await provider.stop()

@@ -2,20 +2,23 @@
 
 import asyncio
 import gc
+import json
 import logging
 from contextlib import aclosing
 
 import pytest
 
-from engine.adapters.base import SpeechRequest
+from engine.adapters.base import LLMRequest, SpeechRequest
 from engine.adapters.registry import PROVIDERS, provider_class
-from engine.core.events import ASROpened, Stage
+from engine.core.commands import CallMade, Message, Role
+from engine.core.events import ASROpened, LLMDone, LLMToken, LLMToolCall, Stage
+from engine.core.policy import ToolSpec
 from engine.core.units import MS, SECOND
 from engine.errors import AdapterError, FailureKind
 from engine.simulated import SERVERS, simulated
 from engine.simulated.base import Behaviour, Fault
 from engine.simulated.speech import timings
-from tests.adapters.drive import exercise, gather, listen, make, opened, say, words
+from tests.adapters.drive import answered, exercise, gather, listen, make, opened, options_for, question, say, words
 
 pytestmark = pytest.mark.anyio
 
@@ -45,13 +48,10 @@ class TestEveryAdapter:
         assert kind.name == name
         assert kind.key_env == kind.key_env.upper()
 
-    def test_its_options_have_defaults_and_hide_the_key(self, stage, name):
-        options = provider_class(stage, name).options(api_key=SECRET)
+    def test_its_options_hide_the_key(self, stage, name):
+        options = options_for(stage, name, api_key=SECRET)
         assert SECRET not in repr(options)
         assert SECRET not in str(options)
-
-    def test_it_shares_a_name_with_no_local_variable_of_its_key(self, stage, name):
-        assert SECRET not in repr(provider_class(stage, name)(provider_class(stage, name).options(api_key=SECRET)))
 
 
 @pytest.mark.parametrize(("stage", "name"), REMOTE)
@@ -181,6 +181,96 @@ class TestEveryRecogniser:
                 await anext(facts)
             stream.hear(bytes(640))
             stream.finalize()
+
+
+SLOTS = ToolSpec(
+    "get_slots", "Free times.", '{"type":"object","properties":{"day":{"type":"string"}},"required":["day"]}'
+)
+CALLER = Message(Role.USER, "Any slots on Friday?")
+SYSTEM = Message(Role.SYSTEM, "Be brief.")
+
+
+@pytest.mark.parametrize("name", of(Stage.LLM))
+class TestEveryLanguageModel:
+    async def ask(self, name, *messages, behaviour=None, tools=()):
+        server = simulated(Stage.LLM, name, behaviour)
+        async with server.serve():
+            provider = make(Stage.LLM, name, server)
+            try:
+                return await question(provider, *messages, tools=tools)
+            finally:
+                await provider.stop()
+
+    async def test_tokens_come_and_then_exactly_one_end(self, name):
+        facts = await self.ask(name, SYSTEM, Message(Role.USER, "is 9 free?"))
+        assert answered(facts) == "You said: is 9 free?"
+        assert [type(fact) for fact in facts[:-1]] == [LLMToken] * (len(facts) - 1)
+        assert len(facts) > 3
+        assert {(fact.run, fact.request, fact.at) for fact in facts} == {(4, 2, 0)}
+
+    async def test_the_end_tells_what_was_used(self, name):
+        done = (await self.ask(name, CALLER))[-1]
+        assert isinstance(done, LLMDone)
+        assert (done.reason, done.output_tokens, done.cached_tokens) == ("stop", 37, 10)
+        assert done.input_tokens in (40, 50)
+        assert done.model
+
+    async def test_a_tool_call_comes_whole(self, name):
+        facts = await self.ask(name, CALLER, tools=(SLOTS,))
+        calls = [fact for fact in facts if isinstance(fact, LLMToolCall)]
+        assert [(call.name, json.loads(call.arguments)) for call in calls] == [("get_slots", {"day": "Friday"})]
+        assert calls[0].call_id
+        assert facts[-1].reason == "tool_calls"
+
+    async def test_an_answer_goes_on_from_a_tools_result(self, name):
+        called = Message(Role.ASSISTANT, "Let me look.", calls=(CallMade("call_1", "get_slots", '{"day":"Friday"}'),))
+        result = Message(Role.TOOL, "10:00", call_id="call_1")
+        facts = await self.ask(name, SYSTEM, CALLER, called, result, tools=(SLOTS,))
+        assert answered(facts) == "I found this: 10:00."
+
+    async def test_what_a_call_does_to_a_history_is_taken(self, name):
+        history = [
+            SYSTEM,
+            Message(Role.ASSISTANT, "Hello, this is Ann."),
+            Message(Role.USER, "mhm", backchannel=True),
+            CALLER,
+            Message(
+                Role.ASSISTANT,
+                calls=(CallMade("call_1", "get_slots", "not json"), CallMade("call_2", "get_slots", "{}")),
+            ),
+            Message(Role.TOOL, "10:00", call_id="call_1"),
+            Message(Role.TOOL, "", call_id="call_2"),
+            Message(Role.ASSISTANT, "Ten o'cl", interrupted=True),
+            Message(Role.USER, "No, wait."),
+            Message(Role.USER, "Eleven."),
+            Message(Role.ASSISTANT, "I will look", interrupted=True),
+        ]
+        facts = await self.ask(name, *history, tools=(SLOTS,))
+        assert answered(facts)
+
+    async def test_questions_share_a_connection(self, name):
+        server = simulated(Stage.LLM, name)
+        async with server.serve():
+            provider = make(Stage.LLM, name, server)
+            await provider.start()
+            for _ in range(3):
+                await question(provider, CALLER)
+            await provider.stop()
+        assert server.connections == 1
+
+    async def test_a_cancelled_answer_says_no_more_and_the_next_question_is_answered(self, name):
+        server = simulated(Stage.LLM, name, Behaviour(step_ms=5))
+        async with server.serve():
+            provider = make(Stage.LLM, name, server)
+            request = LLMRequest(run=1, request=1, messages=(CALLER,))
+            async with aclosing(provider.stream(request)) as facts:
+                await anext(facts)
+            assert answered(await question(provider, Message(Role.USER, "still there?"))) == "You said: still there?"
+            await provider.stop()
+
+    async def test_a_page_where_the_stream_should_be_is_a_protocol_error(self, name):
+        error = await failure(Stage.LLM, name, Behaviour(fault=Fault.FORMAT))
+        assert error.kind is FailureKind.PROTOCOL
 
 
 @pytest.mark.parametrize("name", of(Stage.TTS))

@@ -1,0 +1,234 @@
+"""What every language model that streams events over HTTP shares: one pool of connections, kept warm, and one way to read an answer.
+
+Cancelling closes the connection, so the next question would pay for a new one: another is opened in the background while the caller
+is still speaking.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, suppress
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import httpx
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from engine.adapters.base import LLMFact, LLMRequest, Options
+from engine.adapters.http import check, failures, stream_failure
+from engine.adapters.sse import ServerEvent, read_events
+from engine.core.commands import Message, Role
+from engine.core.events import LLMDone, LLMToken, LLMToolCall
+from engine.core.policy import ToolSpec
+from engine.errors import AdapterError, FailureKind
+
+AFTER_FINISH_S = 0.3
+"""Wait for usage and the stream's own end once the model has finished. They come in the same packet, or not at all."""
+STREAM_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "text/event-stream",
+    # No compression: a gzip stream holds the first words back until its block is full.
+    "Accept-Encoding": "identity",
+}
+
+
+class Question(NamedTuple):
+    """One request as HTTP has it."""
+
+    path: str
+    body: dict[str, Any]
+
+
+class Answer(Protocol):
+    """One answer, put together from its events."""
+
+    @property
+    def ending(self) -> bool:
+        """The model has finished; only usage and the stream's end may follow."""
+
+    def take(self, event: ServerEvent) -> Iterable[LLMFact]:
+        """What one event says. Raises AdapterError."""
+
+    def close(self) -> LLMDone:
+        """The stream has ended. Raises AdapterError (CLOSED), where the model had not finished."""
+
+
+class StreamingModel:
+    """A language model. Subclasses put the question and read the answer."""
+
+    name: ClassVar[str]
+    options: ClassVar[type[Options]]
+    key_env: ClassVar[str]
+    warm_path: ClassVar[str] = "models"
+    """A path that costs nothing to ask."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._warming: asyncio.Task[None] | None = None
+
+    def ask(self, request: LLMRequest) -> Question:
+        """The request in the provider's form."""
+        raise NotImplementedError
+
+    def answer(self, request: LLMRequest) -> Answer:
+        """What reads the answer to it."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Open a connection. Raises AdapterError, where the server cannot be reached or the key is wrong; it may be used all the
+        same (the server may come up later), and must be stopped."""
+        await self._warm()
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        if self._warming is not None:
+            self._warming.cancel()
+            with suppress(asyncio.CancelledError, AdapterError):
+                await self._warming
+        await self._client.aclose()
+
+    async def stream(self, request: LLMRequest) -> AsyncIterator[LLMFact]:
+        """One answer. Raises AdapterError."""
+        answer = self.answer(request)
+        question = self.ask(request)
+        sent = self._client.stream(
+            "POST",
+            question.path,
+            content=msgspec.json.encode(question.body),
+            headers=dict(request.headers),
+        )
+        try:
+            with failures(self.name):
+                async with sent as response:
+                    await check(self.name, response)
+                    await self._check_stream(response)
+                    async with aclosing(read_events(self.name, response.aiter_bytes())) as events:
+                        while (event := await following(events, ending=answer.ending)) is not None:
+                            for fact in answer.take(event):
+                                yield fact
+        except (asyncio.CancelledError, GeneratorExit):
+            self._warm_again()
+            raise
+        yield answer.close()
+
+    async def _check_stream(self, response: httpx.Response) -> None:
+        """Some servers put an error, or a page, where the stream should be, with status 200."""
+        kind = response.headers.get("content-type", "").partition(";")[0].strip()
+        if kind == "application/json":
+            body = await response.aread()
+            try:
+                found = msgspec.json.decode(body)
+            except msgspec.DecodeError:
+                found = None
+            first = found[0] if isinstance(found, list) and found else found
+            if isinstance(first, dict) and "error" in first:
+                raise stream_failure(self.name, first["error"])
+        if kind in ("application/json", "text/html"):
+            raise AdapterError(self.name, FailureKind.PROTOCOL, f"{kind} instead of a stream")
+
+    async def _warm(self) -> None:
+        """Any answer opens a connection; only a refused key is trouble (a server need not list its models)."""
+        with failures(self.name):
+            response = await self._client.get(self.warm_path)
+        if response.status_code == 401:
+            raise AdapterError(self.name, FailureKind.REJECTED, "HTTP 401: the key is not accepted")
+
+    def _warm_again(self) -> None:
+        """Replace the connection that a cancelled answer closed, unless that is under way."""
+        if self._warming is None or self._warming.done():
+            self._warming = asyncio.create_task(self._warm(), name=f"{self.name}: warm")
+            self._warming.add_done_callback(taken)
+
+
+def taken(task: "asyncio.Task[None]") -> None:
+    """Warming that failed is no trouble yet: the next question will meet it, and say so."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def following(events: AsyncGenerator[ServerEvent, None], *, ending: bool) -> ServerEvent | None:
+    """The next event, or None at the end of the stream, which is not waited for when the model has finished already."""
+    if not ending:
+        return await anext(events, None)
+    try:
+        async with asyncio.timeout(AFTER_FINISH_S):
+            return await anext(events, None)
+    except TimeoutError:
+        return None
+
+
+class Telling:
+    """The numbers every fact of an answer carries, and how many tools it has called."""
+
+    def __init__(self, provider: str, request: LLMRequest) -> None:
+        self.provider = provider
+        self._run = request.run
+        self._request = request.request
+        self.called = 0
+
+    def token(self, text: str) -> LLMToken:
+        return LLMToken(run=self._run, request=self._request, text=text)
+
+    def call(self, call_id: str, name: str, arguments: str) -> LLMToolCall:
+        """A whole tool call; one that came without a name of its own is given one."""
+        self.called += 1
+        call_id = call_id or f"call_{self._run}_{self._request}_{self.called}"
+        return LLMToolCall(
+            run=self._run, request=self._request, call_id=call_id, name=name, arguments=arguments or "{}"
+        )
+
+    def done(self, reason: str, *, input_tokens: int, output_tokens: int, cached_tokens: int, model: str) -> LLMDone:
+        return LLMDone(
+            run=self._run,
+            request=self._request,
+            reason="tool_calls" if self.called else reason,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=cached_tokens,
+            model=model,
+        )
+
+    def unfinished(self) -> AdapterError:
+        return AdapterError(self.provider, FailureKind.CLOSED, "the stream ended before the answer did")
+
+    def unreadable(self) -> AdapterError:
+        return AdapterError(self.provider, FailureKind.PROTOCOL, "an event that cannot be read")
+
+
+# The history, as the stricter services want it.
+
+
+def instructions_of(messages: tuple[Message, ...]) -> str:
+    """The first message where it is the system's; services other than Chat Completions take it apart from the rest."""
+    return messages[0].text if messages and messages[0].role is Role.SYSTEM else ""
+
+
+def paired(messages: tuple[Message, ...]) -> Iterator[Message]:
+    """The history after the instructions, every tool call followed by its result at once, and neither without the other.
+
+    Left out are calls that were never answered, results whose call was forgotten, words that were only a backchannel, and messages
+    without anything.
+    """
+    results = {message.call_id: message for message in messages if message.role is Role.TOOL}
+    for message in messages[bool(instructions_of(messages)) :]:
+        if message.role is Role.TOOL or message.backchannel:
+            continue
+        calls = tuple(call for call in message.calls if call.call_id in results)
+        if message.text.strip() or calls:
+            yield replace(message, calls=calls)
+        for call in calls:
+            yield results[call.call_id]
+
+
+def json_object(text: str) -> object:
+    """The arguments of a call as an object; {} where the model wrote no JSON object."""
+    try:
+        found = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def schema_of(tool: ToolSpec) -> Raw:
+    """A tool's parameters, JSON Schema, as they are."""
+    return Raw(tool.parameters.encode())
