@@ -41,5 +41,9 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --group dev -e '.[offline,webrtc,microphone]'
 	touch $@
 
+# The reference of all settings, from the source.
+docs: $(VENV)/.dev
+	$(BIN)/engine config --reference > docs/settings.md
+
 clean:
 	rm -rf build dist *.egg-info engine/*.so $(VENV)

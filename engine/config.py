@@ -35,11 +35,11 @@ from engine.settings import (
     TwilioSettings,
     allowed,
     bare,
-    extra,
     is_duration,
     is_secret,
     policy_fields,
     setting_name,
+    variables,
 )
 
 STAGES = (Stage.ASR, Stage.LLM, Stage.TTS)
@@ -144,19 +144,21 @@ class Reader:
             table.pop("settings", None)
         return self._fill(kind, kind.section, table, {})
 
-    def _fill(self, kind: type[Struct], path: str, table: dict[str, Any], weaker: Mapping[str, Any]) -> Any:
+    def _fill(
+        self, kind: type[Struct], path: str, table: dict[str, Any], weaker: Mapping[str, Any], key_env: str = ""
+    ) -> Any:
         """A Struct from its table, the environment and the flags; defaults where something is wrong, so that reading goes on."""
         values: dict[str, Any] = {}
         missing = False
         for field in fields(kind):
-            given = self._given(path, field, table)
+            given = self._given(path, field, table, key_env)
             if given is None and field.encode_name in weaker:
                 given = Given(weaker[field.encode_name], "the agent's options")
             if given is not None:
                 self._convert(path, field, given, values)
             elif field.required:
                 missing = True
-                where = " or ".join(self._variables(path, field))
+                where = " or ".join(variables(path, field, key_env))
                 self._problems.append(f"{path}.{setting_name(field)} is missing; set it in [{path}] or as {where}")
         names = [setting_name(field) for field in fields(kind)]
         self._problems += [unknown(f"{path}.{name}", name, names, self._file) for name in table]
@@ -168,34 +170,33 @@ class Reader:
             self._problems.append(f"{path}: {error}")
             return None
 
-    def _given(self, path: str, field: FieldInfo, table: dict[str, Any]) -> Given | None:
+    def _given(self, path: str, field: FieldInfo, table: dict[str, Any], key_env: str = "") -> Given | None:
         """The strongest source of a setting. Takes it out of the table."""
         name = setting_name(field)
         written = table.pop(name, None)
-        secret_file = table.pop(f"{name}_file", None) if is_secret(field) else None
-        variables = self._variables(path, field)
-        self._known.update(variables)
+        names = variables(path, field, key_env)
+        self._known.update(names)
         if f"{path}.{name}" in self._flags:
             return Given(self._flags[f"{path}.{name}"], "the command line")
-        for variable in variables:
+        for variable in names:
             if variable in self._environ:
                 return Given(self._environ[variable], variable, text=True)
         if is_secret(field):
-            if written is not None:
-                where = " or ".join(variables)
-                self._problems.append(
-                    f"{path}.{name} is written in {self._file}; secrets belong in {where}, or in a file named by {name}_file"
-                )
-                return None
-            files = [
-                Given(self._environ[f"{each}_FILE"], f"{each}_FILE")
-                for each in variables
-                if f"{each}_FILE" in self._environ
-            ]
-            self._known.update(f"{each}_FILE" for each in variables)
-            files += [Given(secret_file, f"{path}.{name}_file")] if secret_file is not None else []
-            return self._secret(files[0]) if files else None
+            return self._hidden(f"{path}.{name}", written, table.pop(f"{name}_file", None), names)
         return None if written is None else Given(written, self._file)
+
+    def _hidden(self, setting: str, written: Any, file: Any, names: list[str]) -> Given | None:
+        """A secret that is not in the environment itself: from the file that is named there, or in the configuration file."""
+        if written is not None:
+            where = " or ".join(names)
+            self._problems.append(
+                f"{setting} is written in {self._file}; secrets belong in {where}, or in a file that {setting}_file names"
+            )
+        for variable in (f"{name}_FILE" for name in names):
+            self._known.add(variable)
+            if variable in self._environ:
+                return self._secret(Given(self._environ[variable], variable))
+        return None if file is None else self._secret(Given(file, f"{setting}_file"))
 
     def _secret(self, given: Given) -> Given | None:
         """What a secret's file holds, without the line's end."""
@@ -225,31 +226,38 @@ class Reader:
     # The agent, its policy and its providers.
 
     def _agent(self, chosen: AgentSettings | None) -> Agent | None:
-        """Import the agent, or call the function that makes it."""
+        """Import the agent, or call the function that makes it. Its code is the operator's: whatever it raises is a problem to name."""
         if chosen is None:
             return None
+        where = f"agent.module is {chosen.module!r}"
         module, _, name = chosen.module.partition(":")
         try:
             found = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            self._problems.append(f"agent.module is {chosen.module!r}, which cannot be imported: {error}")
+        except Exception as error:
+            self._problems.append(f"{where}, which cannot be imported: {error}")
             return None
-        if isinstance(found, Agent):
-            return found
-        settings = self._tree.get("agent", {}).get("settings", {})
         try:
-            given = msgspec.convert(settings, arguments_of("agent.settings", found))
-            made = found(**{field: getattr(given, field) for field in given.__struct_fields__})
-        except (msgspec.ValidationError, TypeError) as error:
-            self._problems.append(f"agent.settings do not fit {chosen.module}: {error}")
-            return None
+            made = found if isinstance(found, Agent) else self._made(chosen.module, found)
         except ConfigError as error:
             self._problems += error.problems
             return None
+        except Exception as error:
+            self._problems.append(f"{where}, which failed: {type(error).__name__}: {error}")
+            return None
         if not isinstance(made, Agent):
-            self._problems.append(f"agent.module is {chosen.module!r}, which makes no Agent but {type(made).__name__}")
+            self._problems.append(f"{where}, which makes no Agent but {type(made).__name__}")
             return None
         return made
+
+    def _made(self, module: str, maker: Any) -> Any:
+        """What a function makes of [agent.settings]. Raises ConfigError, and whatever it raises."""
+        if not callable(maker):
+            raise ConfigError(f"agent.module is {module!r}, which is no Agent and makes none")
+        try:
+            given = msgspec.convert(self._table("agent").get("settings", {}), arguments_of("agent.settings", maker))
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"agent.settings do not fit {module}: {error}") from error
+        return maker(**{field: getattr(given, field) for field in given.__struct_fields__})
 
     def _policy(self, policy: Policy) -> Policy:
         """The agent's policy, or the preset that is configured, with the configured changes."""
@@ -299,7 +307,7 @@ class Reader:
         if agent and agent.domain and "domain" in kind.__struct_fields__:
             weaker.setdefault("domain", agent.domain)
         table = dict(self._table(stage.value).get(name, {}))
-        found: Options | None = self._fill(kind, path, table, weaker)
+        found: Options | None = self._fill(kind, path, table, weaker, provider.key_env)
         if found is not None and provider.key_env and kind.key_required and not found.api_key:
             self._problems.append(
                 f"{path} needs a key: set {provider.key_env}, or name a file that holds it as api_key_file in [{path}]"
@@ -311,16 +319,6 @@ class Reader:
     def _table(self, name: str) -> dict[str, Any]:
         found = self._tree.get(name, {})
         return found if isinstance(found, dict) else {}
-
-    def _variables(self, path: str, field: FieldInfo) -> list[str]:
-        """The environment's names for a setting, the well-known one first."""
-        variables = ["ENGINE_" + f"{path}_{setting_name(field)}".upper().replace(".", "_").replace("-", "_")]
-        if (well_known := extra(field).get("env")) is not None:
-            variables.insert(0, well_known)
-        stage, _, name = path.partition(".")
-        if field.name == "api_key" and name:
-            variables.insert(0, provider_class(Stage(stage), name).key_env or variables[0])
-        return list(dict.fromkeys(variables))
 
     def _check_tables(self) -> None:
         """Tables nobody reads, and tables of providers that do not exist."""

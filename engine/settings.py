@@ -171,6 +171,16 @@ def setting_name(field: FieldInfo) -> str:
     return DURATION.sub(r"_ms\1", field.name)
 
 
+def variables(path: str, field: FieldInfo, key_env: str = "") -> list[str]:
+    """The environment's names for a setting, the well-known one first.
+
+    key_env:  of a provider: where its key is, by custom.
+    """
+    names = [extra(field).get("env", ""), key_env if field.name == "api_key" else ""]
+    names.append("ENGINE_" + re.sub(r"\W", "_", f"{path}_{setting_name(field)}").upper())
+    return list(dict.fromkeys(filter(None, names)))
+
+
 def is_duration(field: FieldInfo) -> bool:
     return DURATION.search(field.name) is not None
 
@@ -222,7 +232,7 @@ def bounds(meta: Meta) -> str:
         f"above {meta.gt}" if meta.gt is not None else "",
         f"of at most {meta.le}" if meta.le is not None else "",
         f"below {meta.lt}" if meta.lt is not None else "",
-        f"matching {meta.pattern}" if meta.pattern else "",
+        f"matching `{meta.pattern}`" if meta.pattern else "",
         f"of {meta.min_length} characters or more" if meta.min_length else "",
         f"of at most {meta.max_length} characters" if meta.max_length else "",
     ]

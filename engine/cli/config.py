@@ -9,6 +9,7 @@ from engine.adapters.base import Options
 from engine.cli import add_config
 from engine.core.policy import Policy
 from engine.core.units import MS
+from engine.reference import markdown
 from engine.settings import Section, is_duration, is_secret, setting_name
 
 SHOWN_CHARS = 100
@@ -17,9 +18,15 @@ SHOWN_CHARS = 100
 
 def options(parser: ArgumentParser) -> None:
     add_config(parser)
+    parser.add_argument(
+        "--reference", action="store_true", help="print what can be configured, in Markdown, and do nothing else"
+    )
 
 
 def run(arguments: Namespace) -> int:
+    if arguments.reference:
+        print(markdown(), end="")
+        return 0
     found = config.load(arguments.config)
     for stage, names in found.agent.providers.items():
         print(f"agent.{stage} = {show(list(names))}")

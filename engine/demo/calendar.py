@@ -5,6 +5,7 @@ YYYY-MM-DD and times HH:MM, as a language model writes them. Methods block for t
 """
 
 import sqlite3
+import weakref
 from datetime import date, timedelta
 from pathlib import Path
 from threading import Lock
@@ -76,16 +77,16 @@ class Calendar:
                 isolation_level=None,
                 check_same_thread=False,
             )
+        except sqlite3.Error as error:
+            raise ConfigError(f"the calendar {path} cannot be opened: {error}") from error
+        # Nobody tells an agent that it is over: the file is let go of with the book.
+        weakref.finalize(self, self._book.close)
+        try:
             self._book.execute("PRAGMA journal_mode=WAL")
             self._book.execute(SCHEMA)
         except sqlite3.Error as error:
-            raise ConfigError(f"the calendar {path or 'in memory'} cannot be opened: {error}") from error
+            raise ConfigError(f"the calendar {path} cannot be opened: {error}") from error
         self._lock = Lock()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._book.close()
 
     def slots(self, today: date, day: date) -> Slots:
         """Free times of a day, in order."""
