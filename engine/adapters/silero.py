@@ -67,12 +67,6 @@ class Silero:
         """The LSTM's input, then its output."""
         self._cell = np.zeros(STATE, np.float32)
 
-    def reset(self) -> None:
-        """Forget the caller."""
-        self._samples[:] = 0
-        self._joined[:] = 0
-        self._cell[:] = 0
-
     def step(self, window: Floats) -> float:
         """Probability of speech in the next 512 samples, given between -1 and 1."""
         net = self._network

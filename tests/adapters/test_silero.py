@@ -36,15 +36,6 @@ def test_two_callers_share_nothing_but_the_weights():
         assert first.step(window) == alone.step(window)
 
 
-def test_a_reset_forgets_the_caller():
-    speech = windows(samples("day-000.wav"))
-    used, fresh = Silero(), Silero()
-    for window in speech:
-        used.step(window)
-    used.reset()
-    assert [used.step(window) for window in speech] == [fresh.step(window) for window in speech]
-
-
 def test_another_network_in_the_package_is_refused(tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "silero_vad.onnx").write_bytes(b"\x3a\x02\x0a\x00")

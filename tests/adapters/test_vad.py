@@ -87,7 +87,6 @@ def test_the_gate_is_open_while_someone_speaks_and_a_little_longer():
     for frame in frames(quiet(600) + samples("short-005.wav") + quiet(1_000)):
         detector.score(frame)
         opened.append(detector.open)
-    assert not any(opened[:25])
     assert any(opened)
     assert not any(opened[-25:])
 
