@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.replay.journal import Torn, encode
@@ -19,6 +20,9 @@ FLUSH_BYTES = 64 * 1024
 """Without a scribe, lines are written in pieces of this size."""
 FLUSH_S = 0.05
 """How often a scribe writes. A page that follows the call reads at the same pace: 0.1 s behind at worst, and then the network."""
+
+CHORE_ROUNDS = 6_000
+"""Five minutes."""
 
 
 class Sheet:
@@ -114,10 +118,12 @@ class Sheet:
 
 
 class Scribe:
-    """One thread that writes the sheets of all calls."""
+    """One thread that writes the sheets of all calls, and now and then does a chore on the disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, chore: Callable[[], None] | None = None) -> None:
+        """chore: done at the start and every CHORE_ROUNDS rounds; may raise OSError, which waits for the next time."""
         self._sheets: deque[Sheet] = deque()
+        self._chore = chore
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
@@ -134,8 +140,13 @@ class Scribe:
         self._round()
 
     def _write(self) -> None:
+        rounds = 0
         while not self._stop.wait(FLUSH_S):
             self._round()
+            if self._chore and rounds % CHORE_ROUNDS == 0:
+                with contextlib.suppress(OSError):
+                    self._chore()
+            rounds += 1
 
     def _round(self) -> None:
         for _ in range(len(self._sheets)):
