@@ -13,7 +13,7 @@ from engine.core.units import FRAME_NS, MS, SECOND, AudioFormat
 from engine.errors import AdapterError
 from engine.runtime.effects import Providers
 from engine.runtime.elastic import JUMP, ElasticLoop
-from engine.runtime.session import Outcome, Session
+from engine.runtime.session import Observer, Outcome, Session
 from engine.transports.base import Capabilities
 from engine.transports.memory import MemoryTransport
 
@@ -211,7 +211,9 @@ CAPABILITIES = Capabilities(name="memory", inbound=AudioFormat(16_000), outbound
 class Call:
     """A session on a memory transport in virtual time, and everything a test wants to look at."""
 
-    def __init__(self, capabilities: Capabilities = CAPABILITIES, **setup: Any) -> None:
+    def __init__(
+        self, capabilities: Capabilities = CAPABILITIES, *, observers: Sequence[Observer] = (), **setup: Any
+    ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ElasticLoop)
         self.loop = loop
@@ -227,7 +229,7 @@ class Call:
             Providers(asr={"ears": self.ears}, llm={"brain": self.brain}, tts={"mouth": self.mouth}),
             detector=LoudnessDetector(),
             toolbox=self.tools,
-            observers=[self.watch],
+            observers=[self.watch, *observers],
             call_id="test",
             clock=loop.time_ns,
         )

@@ -101,8 +101,11 @@ def jaeger(binary: str) -> Iterator[Jaeger]:
 
 
 @contextmanager
-def collector(binary: str, viewer: Jaeger, *more: str) -> Iterator[str]:
-    """The collector with otel-collector.yaml, and what is laid over it. When this is left, all it took has been handed on."""
+def collector(binary: str, viewer: Jaeger, *more: str, protocol: str = "http") -> Iterator[str]:
+    """The collector with otel-collector.yaml and what is laid over it. When this is left, all it took has been handed on.
+
+    protocol:  http or grpc; gives the endpoint for it.
+    """
     ports = {name: free_port() for name in ("grpc", "http", "health")}
     command = [
         binary,
@@ -113,4 +116,4 @@ def collector(binary: str, viewer: Jaeger, *more: str) -> Iterator[str]:
         f"--set=extensions.health_check.endpoint=127.0.0.1:{ports['health']}",
     ]
     with running(command, signal.SIGTERM, JAEGER_ENDPOINT=f"127.0.0.1:{viewer.otlp_port}"):
-        yield f"http://127.0.0.1:{ports['http']}"
+        yield f"http://127.0.0.1:{ports[protocol]}"

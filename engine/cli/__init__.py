@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "replay": "walk a recorded call again, step by step, with what each step changes",
     "show": "print a recorded call as text",
     "verify": "check that journals are unchanged and that today's rules decide the same",
+    "export": "send recorded calls to a collector as traces",
 }
 """Name -> one line of help. The module is engine.cli.<name>."""
 

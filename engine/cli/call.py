@@ -99,7 +99,9 @@ class Watch:
 
     def begin(self, info: CallInfo) -> "Watch":
         if self._journal is not None:
-            self._recorder = Recorder(Sheet(self._journal), session=info.call_id, started_ns=info.began_ns)
+            self._recorder = Recorder(
+                Sheet(self._journal), session=info.call_id, started_ns=info.began_ns, traceparent=info.traceparent
+            )
         return self
 
     def __call__(self, event: Event, before: State, after: State, commands: Commands) -> None:

@@ -72,6 +72,8 @@ class Header(Struct, frozen=True, kw_only=True, tag_field="kind", tag="header"):
     transport: str = ""
     redacted: bool = False
     """The words are gone; what depends on them can no longer be checked."""
+    traceparent: str = ""
+    """The trace of whoever sent the caller, as W3C Trace Context writes it: the session's span hangs under it."""
     digest: str = ""
 
 
@@ -206,9 +208,10 @@ class Sink(Protocol):
 class Recorder:
     """Writes a session down. An observer: call it with each step; `note` what else happens; `close` at the end."""
 
-    def __init__(self, sink: Sink, *, session: str, started_ns: int) -> None:
+    def __init__(self, sink: Sink, *, session: str, started_ns: int, traceparent: str = "") -> None:
         self.session = session
         self.started_ns = started_ns
+        self.traceparent = traceparent
         self.torn = False
         """Something could not be written; the rest of the call is not recorded."""
         self._events = 0
@@ -258,6 +261,7 @@ class Recorder:
             llm=setup.llm,
             tts=setup.tts,
             transport=setup.transport,
+            traceparent=self.traceparent,
         )
 
     def _step(self, event: Event, before: State, after: State, commands: Commands) -> Step:

@@ -8,26 +8,33 @@ from engine.runtime.session import Observer
 from engine.settings import TelemetrySettings
 
 if TYPE_CHECKING:
+    from engine.telemetry import Settings, Telemetry
+
+
+def settings_of(configured: TelemetrySettings) -> "Settings | None":
+    """What to export and where to; None: no collector is named. OpenTelemetry is imported for those who use it."""
+    if not configured.endpoint:
+        return None
+    from engine.telemetry import Protocol, Settings
+
+    return Settings(
+        endpoint=configured.endpoint,
+        protocol=Protocol(configured.protocol),
+        service=configured.service_name,
+        sample=configured.sample,
+        content=configured.content,
+        lines=configured.lines,
+    )
+
+
+def open_telemetry(configured: TelemetrySettings) -> "Telemetry | None":
+    """The way to the collector, if one is named."""
+    settings = settings_of(configured)
+    if settings is None:
+        return None
     from engine.telemetry import Telemetry
 
-
-def open_telemetry(settings: TelemetrySettings) -> "Telemetry | None":
-    """The way to the collector; None: none is named. OpenTelemetry is imported for those who use it."""
-    if not settings.endpoint:
-        return None
-    from engine.telemetry import Protocol, Settings, Telemetry
-
-    return Telemetry(
-        Settings(
-            endpoint=settings.endpoint,
-            protocol=Protocol(settings.protocol),
-            service=settings.service_name,
-            sample=settings.sample,
-            content=settings.content,
-            lines=settings.lines,
-        ),
-        __version__,
-    )
+    return Telemetry(settings, __version__)
 
 
 def traced(telemetry: "Telemetry") -> ObserverFactory:

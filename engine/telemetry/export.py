@@ -30,7 +30,7 @@ class Exported(Struct, frozen=True):
 def export(
     call: Call, steps: Iterable[Step], settings: Settings, version: str, ways: Exporters | None = None
 ) -> Exported:
-    """Fold a recorded call and send what it gives. Waits for the collector, at most `settings.timeout_s` for each batch.
+    """Fold a recorded call and send all of it, sampled or not when it was live. Waits for the collector, at most `settings.timeout_s` for each batch.
 
     steps:  (event, before, after, commands) of the whole call in order, as a replay gives them.
     """
@@ -54,7 +54,7 @@ def export(
 
 def records(call: Call, steps: Iterable[Step], settings: Settings) -> Iterator[Record]:
     """Everything a recorded call gives, in order. A recording that breaks off ends there."""
-    fold = Fold(call, content=settings.content, sample=settings.sample)
+    fold = Fold(call, content=settings.content)
     for event, before, after, commands in steps:
         yield from fold(event, before, after, commands)
     yield from fold.finish()

@@ -54,10 +54,11 @@ CHATTER = (LLMToken, ASRPartial, PlayoutAdvanced, TTSWords)
 class Fold:
     """One call. Feed it every step in order; it returns what has become known."""
 
-    def __init__(self, call: Call, *, content: bool = False, sample: float = 1.0) -> None:
+    def __init__(self, call: Call, *, content: bool = False, sample: float | None = None) -> None:
+        """sample: share of traces to keep, unless a parent has decided; None: all, whoever decided what."""
         self.call = call
         self.content = content
-        self.limit = int(sample * 2**64)
+        self.limit = int(sample * 2**64) if sample is not None else None
         self.whole = Whole(call)
         self.seq = -1
         self.runs: dict[int, RunSpans] = {}
@@ -351,14 +352,15 @@ class Fold:
     def _gathered(self) -> list[Record]:
         for spans in self.runs.values():
             self._gather(spans)
-        everything = self.limit >= 2**64 and (self.whole.parent is None or self.whole.parent.sampled)
-        return self.out if everything else [record for record in self.out if self._keeps(record)]
+        return self.out if self.limit is None else [record for record in self.out if self._keeps(record)]
 
     def _keeps(self, record: Record) -> bool:
         return isinstance(record, Measure) or self.samples(record.trace_id)
 
     def samples(self, trace_id: int) -> bool:
         """Whether a trace is exported: as the caller's trace was, or by its id alone, so that every replay decides alike."""
+        if self.limit is None:
+            return True
         if self.whole.parent is not None:
             return self.whole.parent.sampled
         return (trace_id & (2**64 - 1)) < self.limit

@@ -32,6 +32,7 @@ def test_a_journal_has_a_header_a_line_for_each_fact_and_a_footer(tmp_path: Path
         "tts": ["voice"],
         "transport": "memory",
         "redacted": False,
+        "traceparent": "",
         "digest": "",
     }
     assert [event["seq"] for event in events] == list(range(len(events)))

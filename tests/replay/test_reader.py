@@ -50,7 +50,7 @@ def test_a_newer_format_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_file_cut_inside_a_line_is_torn_there(tmp_path: Path) -> None:
     path = record(tmp_path / "call.jsonl")
-    path.write_bytes(path.read_bytes()[:5_000])
+    path.write_bytes(path.read_bytes()[:-40])
     journal = read(path)
     assert "torn off" in journal.tear
     assert journal.footer is None

@@ -272,7 +272,7 @@ def test_a_traceparent_from_outside_is_the_sessions_parent() -> None:
 
 def test_a_parent_that_is_not_sampled_leaves_only_measures() -> None:
     header = format_traceparent(0xAB, 0xCD, sampled=False)
-    records = folded(steps_of(BARGE_IN), replace(CALL, traceparent=header))
+    records = folded(steps_of(BARGE_IN), replace(CALL, traceparent=header), sample=1.0)
     assert records
     assert all(isinstance(record, Measure) for record in records)
 
