@@ -25,10 +25,10 @@ MISSED = (
 )
 WISHES: tuple[tuple[Wish, re.Pattern[str]], ...] = (
     (Wish.CANCEL, re.compile(r"\b(cancel|delete|call off)")),
-    (Wish.MOVE, re.compile(r"\b(move|reschedule|change|postpone|(?:different|another) time)")),
-    (Wish.FREE, re.compile(r"\b(free|available|availability|openings?|slots?|have (?:any|some)thing|what times|have time)\b")),
-    (Wish.LOOK, re.compile(r"\b(when (?:is|are)|look up|do i have|what (?:are|time is)|which appointments?|what appointments?|list|check)\b")),
-    (Wish.BOOK, re.compile(r"\b(book|schedule|reserve|make an|set up|appointments?|come in)\b")),
+    (Wish.MOVE, re.compile(r"\b(move|reschedule|change|postpone|(?:put|push|bring) (?:it|that|my)|(?:different|another) time)")),
+    (Wish.FREE, re.compile(r"\b(free|available|availability|openings?|slots?|have (?:any|some)thing|what times|have time|any time)\b")),
+    (Wish.LOOK, re.compile(r"\b(when (?:is|are) my|look up|do i have|what time is my|(?:what|which)(?: are my)? appointments?|list|check|confirm)\b")),
+    (Wish.BOOK, re.compile(r"\b(book|schedule|reserve|arrange|set up|come in|(?:make|get|have|need) an?|see (?:the|a|my|doctor)|appointments?)\b")),
 )  # fmt: skip
 """The first that fits is the wish: "change my booking" is a move, "do you have anything free" asks for times."""
 
@@ -39,15 +39,17 @@ NO = re.compile(r"\b(no|nope|nah|don't|do not|neither|that's all|that is all|tha
 BYE = re.compile(r"\b(bye|goodbye|good bye|hang up)\b")
 THANKS = re.compile(r"\b(thanks|thank you)\b")
 WHO_ASKED = re.compile(
-    r"\b(who are you|what are you|a robot|a machine|a human|a real person|what can you do)\b|^(?:please )?help(?: me)?$"
+    r"\b(who are you|what are you|a robot|a machine|a human|a real person|what can (?:you do|i say))\b|^(?:please )?help(?: me)?$"
 )
 REPEAT = re.compile(r"\b(repeat|again|pardon|come again|what did you say|excuse me)\b")
-WAIT = re.compile(r"\b(one moment|one second|just a (?:moment|second|minute)|hold on|hang on|wait)\b")
+WAIT = re.compile(
+    r"\b(one moment|one second|just a (?:moment|second|minute)|let me (?:think|see|check)|hold on|hang on|wait)\b"
+)
 HELLO = re.compile(r"\b(hello|hi|hey|good (?:morning|afternoon|evening|day))\b")
 DROP = re.compile(r"\b(never ?mind|forget it|cancel (?:that|it))\b|^cancel$")
 CHANGED = re.compile(r"\b(no|instead|actually|make (?:it|that)|change (?:it|that)|rather|sorry)\b")
 CHOICES: tuple[tuple[int, re.Pattern[str]], ...] = (
-    (0, re.compile(r"\b(first|earlier|earliest|former)\b")),
+    (0, re.compile(r"\b(first|earlier|earliest|former|either|any)\b")),
     (1, re.compile(r"\bsecond\b")),
     (-1, re.compile(r"\b(last|later|latest|latter)\b")),
 )
@@ -160,8 +162,10 @@ def answer_shortly(talk: Talk, plain: str) -> Turn:
     if YES.search(plain) and talk.asked is Asked.CHOICE:
         times = say_list([say_time(offer.time) for offer in talk.offers], "or")
         return calm, Reply(f"Which one would you like: {times}?")
-    if NO.search(plain) or (THANKS.search(plain) and talk.asked is Asked.MORE):
+    if (NO.search(plain) or THANKS.search(plain)) and talk.asked is Asked.MORE:
         return begin(calm, Wish.NONE), Reply(tool="end_call")
+    if NO.search(plain):
+        return begin(calm, Wish.NONE), Reply("All right. What can I do for you?")
     if THANKS.search(plain):
         return replace(calm, asked=Asked.MORE), Reply(f"You're welcome. {MORE}")
     if HELLO.search(plain):

@@ -26,6 +26,8 @@ ORDINALS = (
 SOUNDS_LIKE = {"for": 4, "fore": 4, "to": 2, "too": 2, "ate": 8, "won": 1, "tree": 3}
 """What a recogniser may write for the hour after "at"."""
 PARTS = {"morning": "morning", "afternoon": "afternoon", "evening": "afternoon", "tonight": "afternoon"}
+NOT = frozenset({"not", "can't", "cannot"})
+"""Before a day or a time: that one is not meant. "Not on friday" included."""
 TIME_MARKS = frozenset({"at", "around", "about"})
 ONE_BEFORE = frozenset(
     {"first", "second", "third", "last", "this", "that", "which", "the", "other", "another", "earlier", "later"}
@@ -70,13 +72,20 @@ def mentions(words: list[str], today: date, part: str = "") -> list[Mention]:
     found: list[Mention] = []
     at = 0
     while at < len(words):
-        mention = read_day(words, at, today) or read_time(words, at, part)
-        if mention is None:
-            at += 1
-        else:
+        digits = digits_from(words, at)
+        mention = read_day(words, at, today) or (None if digits else read_time(words, at, part))
+        if mention is not None and not NOT.intersection(words[max(0, at - 2) : at]):
             found.append(mention)
-            at = mention.end
+        at = mention.end if mention is not None else at + max(digits, 1)
     return found
+
+
+def digits_from(words: list[str], at: int) -> int:
+    """How many words a telephone number takes that begins here; 0: it is none. "ten twenty five" is still a time."""
+    end = at
+    while number(words, end)[1] or word_at(words, end) in ("oh", "o", "double", "hundred"):
+        end += 1
+    return end - at if end - at > 3 else 0
 
 
 # Numbers.
@@ -122,7 +131,7 @@ def word_at(words: list[str], at: int) -> str:
 def read_day(words: list[str], at: int, today: date) -> Mention | None:
     """A day at this place."""
     word = words[at]
-    if word == "today":
+    if word in ("today", "tonight"):
         return Mention(at, at + 1, today)
     if word == "tomorrow":
         return Mention(at, at + 1, today + timedelta(days=1))
@@ -144,7 +153,7 @@ def read_date(words: list[str], at: int, today: date) -> Mention | None:
     if word in MONTHS:
         skip = at + 1 + (word_at(words, at + 1) == "the")
         day, taken = ordinal(words, skip)
-        if not taken and (word != "may" or word_at(words, skip).isdigit()):
+        if not taken:
             day, taken = number(words, skip)
         return dated(at, skip + taken, MONTHS.index(word) + 1, day, today) if taken else None
     day, taken = ordinal(words, at)
@@ -181,8 +190,8 @@ def read_time(words: list[str], at: int, part: str) -> Mention | None:
     marked = before in TIME_MARKS
     if word == "one" and (before in ONE_BEFORE or (after in ONE_AFTER and not marked)):
         return None
-    if word in ("noon", "midday"):
-        return Mention(at, at + 1, time="12:00")
+    if word in ("noon", "midday", "midnight"):
+        return Mention(at, at + 1, time="00:00" if word == "midnight" else "12:00")
     if found := re.fullmatch(r"(\d{1,2}):(\d\d)", word):
         return clock(words, at, at + 1, int(found[1]), int(found[2]), part)
     if (relative := read_relative(words, at, part)) is not None:
@@ -190,10 +199,7 @@ def read_time(words: list[str], at: int, part: str) -> Mention | None:
     hour, taken = number(words, at)
     if not taken and marked and word in SOUNDS_LIKE and not number(words, at + 1)[1]:
         hour, taken = SOUNDS_LIKE[word], 1
-    if not taken or hour > 23 or (hour == 0 and not word.isdigit()):
-        return None
-    if taken == 2:
-        # "ten twenty" is read below; "twenty five" is no hour.
+    if not taken or (hour > 23 if word.isdigit() else not 1 <= hour <= 12):
         return None
     end = at + taken
     minute, more = read_minute(words, end)
@@ -213,8 +219,8 @@ def read_relative(words: list[str], at: int, part: str) -> Mention | None:
     way = word_at(words, at + taken)
     if not taken or way not in ("past", "after", "to", "before"):
         return None
-    if way in ("to", "before") and words[at] != "quarter":
-        # "move it from ten to three" is said more often than "ten to three".
+    if words[at] not in ("half", "quarter") and (minute not in (5, 10, 20, 25) or word_at(words, at - 1) == "from"):
+        # "move it from ten to three" are two times.
         return None
     hour, more = number(words, at + taken + 1)
     if not more or not 1 <= hour <= 12:
@@ -279,8 +285,8 @@ def say_day(day: date, today: date) -> str:
 def say_time(time: str) -> str:
     """ "three p.m.", "ten twenty a.m.", "noon"."""
     hour, minute = int(time[:2]), int(time[3:])
-    if (hour, minute) == (12, 0):
-        return "noon"
+    if minute == 0 and hour % 12 == 0:
+        return "noon" if hour else "midnight"
     spoken = say_number((hour - 1) % 12 + 1)
     if minute:
         spoken += f" oh {say_number(minute)}" if minute < 10 else f" {say_number(minute)}"

@@ -1,9 +1,13 @@
 """Whole conversations with the scripted receptionist, on the demo's own calendar. Each line: the caller; then the agent."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engine.adapters import domain
 from engine.adapters.scripted_talk import HELP, STRANGER, reply
 from engine.core.commands import CallMade, Message, Role
+from engine.demo.domain import DOMAIN
 from tests.adapters.desk import Desk
 
 MORE = "Is there anything else I can do for you?"
@@ -102,6 +106,9 @@ TALKS = {
         ("book november twentieth at noon", f"You're booked for Saturday, November twentieth, 2027, at noon. {MORE}"),
     ],
 }  # fmt: skip
+
+START = tuple(Desk().messages)
+"""Nobody has spoken yet."""
 
 
 @pytest.mark.parametrize("name", TALKS)
@@ -220,6 +227,18 @@ def test_an_answer_that_broke_off_goes_on_where_it_ended() -> None:
 @pytest.mark.parametrize("instructions", ["You sell shoes.", "Today is Monday, 2026-13-45."])
 def test_it_does_not_pretend_to_know_anything_else(instructions: str) -> None:
     assert reply((Message(Role.SYSTEM, instructions), Message(Role.USER, "hello"))).text == STRANGER
+
+
+def test_whatever_callers_are_expected_to_say_is_answered() -> None:
+    for words in domain.parse(DOMAIN).draw(500):
+        answer = reply((*START, Message(Role.USER, " ".join(words))))
+        assert answer.text or answer.tool
+
+
+@given(st.text())
+def test_any_text_is_answered(text: str) -> None:
+    answer = reply((*START, Message(Role.USER, text)))
+    assert answer.text or answer.tool
 
 
 def test_it_offers_help_when_nobody_has_spoken() -> None:
