@@ -34,7 +34,8 @@ def _both_quiet(state: State) -> bool:
     turn, response = state.turn, state.response
     caller = turn.speaking or words_of(turn) or turn.keys or turn.taken > response.answered
     agent = response.run or response.says or any(call.state in OPEN for call in state.tools.calls)
-    away = state.lost_at is not None or response.ending or state.idle.over or not state.setup.policy.idle_ns
+    deaf = state.ear.down_at is not None
+    away = deaf or state.lost_at is not None or response.ending or state.idle.over or not state.setup.policy.idle_ns
     return not (caller or agent or away)
 
 

@@ -154,7 +154,7 @@ def _keep_backchannel(state: State) -> State:
     turn, words = state.turn, words_of(state.turn)
     blank = Turn(
         speaking=turn.speaking,
-        speech_ns=turn.speech_ns if turn.speaking else None,
+        speech_ns=None,  # This stretch of voice has been judged; only words, or another stretch, may contest the floor again.
         onset_at=turn.onset_at if turn.speaking else None,
         pause_ns=turn.pause_ns,
         taken=turn.taken,

@@ -10,12 +10,15 @@ from engine.core.commands import NOTHING, CancelLLM, Commands, Message, Role, St
 from engine.core.conversation import prompt_of
 from engine.core.events import AdapterFailed, Stage
 from engine.core.floor import ledger_of
-from engine.core.state import NEVER, Deadlines, Request, Round, Run, RunEnd, State
+from engine.core.state import NEVER, Cause, Deadlines, Request, Round, Run, RunEnd, State
 from engine.core.units import LIMITS
 from engine.errors import FailureKind
 
 CONTINUE = "Your last answer broke off where it ends above. Go on from exactly there; do not repeat what was said."
 """What another model is told when the first one died in the middle of an answer that is being spoken."""
+
+ANSWERED = "A tool that was still running when the conversation went on has answered now. Tell the caller what it found, briefly."
+"""What a model is told when its run begins with the result of a tool, not with words of the caller's."""
 
 
 def ask(state: State, run: Run, provider: int) -> tuple[State, Commands]:
@@ -27,6 +30,8 @@ def ask(state: State, run: Run, provider: int) -> tuple[State, Commands]:
     begun = run.text[run.rounds[-1].end_char :] if run.rounds else run.text
     if begun.strip():
         messages = (*messages, Message(role=Role.SYSTEM, text=CONTINUE))
+    elif run.cause is Cause.TOOL and not run.rounds:
+        messages = (*messages, Message(role=Role.SYSTEM, text=ANSWERED))
     run = replace(run, requests=(*run.requests, request), provider=provider, retry_at=None)
     response = replace(state.response, run=run, requests=number, told=state.tools.detached)
     command = StartLLM(run=run.number, request=number, provider=state.setup.llm[provider], messages=messages)

@@ -27,8 +27,8 @@ def speak(state: State) -> tuple[State, Commands]:
     if not state.setup.tts:
         return write(state, replace(ledger, cut=len(run.text))), NOTHING
     commands: list[Synthesize] = []
-    # A round that ended in tool calls says what it has: nothing will follow until the tools have answered.
-    whole = run.written or (bool(run.calls) and not run.requests)
+    # A round that calls tools says what it has: nothing will follow until they have answered.
+    whole = run.written or bool(run.calls)
     while len(ledger.chunks) < LIMITS.chunks:
         pending = run.text[ledger.cut :]
         policy = state.setup.policy
