@@ -1,12 +1,13 @@
 """Real peers with behaviour a test can set: providers that answer in virtual time, a detector that hears loudness, a caller."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Self
 
 from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, SpeechRequest
 from engine.core.commands import Commands
-from engine.core.events import ASROpened, Event, LLMDone, LLMToken, LLMToolCall, TTSWords, Word
+from engine.core.events import ASRFinal, ASROpened, ASRPartial, Event, LLMDone, LLMToken, LLMToolCall, TTSWords, Word
 from engine.core.policy import Policy, Setup, ToolSpec
 from engine.core.state import State
 from engine.core.units import FRAME_NS, MS, SECOND, AudioFormat
@@ -273,8 +274,6 @@ class Call:
 
     async def say(self, text: str, duration_ms: int = 800) -> None:
         """The caller says something, and the recogniser gets it right, 300 ms after the end."""
-        from engine.core.events import ASRFinal, ASRPartial
-
         await self.pass_ms(duration_ms, voice=True)
         self.stream.say(ASRPartial(ear=self.stream.ear, text=text))
         await self.pass_ms(300)
@@ -282,10 +281,15 @@ class Call:
         await self.pass_ms(20)
 
 
-def run_virtually(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def virtually(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run a test's coroutine on virtual time."""
-    with asyncio.Runner(loop_factory=jumping_loop) as runner:
-        runner.run(work())
+
+    @functools.wraps(test)
+    def run(*given: Any, **named: Any) -> None:
+        with asyncio.Runner(loop_factory=jumping_loop) as runner:
+            runner.run(test(*given, **named))
+
+    return run
 
 
 def jumping_loop() -> ElasticLoop:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from engine import config
 from engine.cli import add_config, readable
 from engine.config import Config
-from engine.core.commands import Commands
+from engine.core.commands import Commands, SetTimer
 from engine.core.events import Event, PlayoutAdvanced, SessionStarted, TTSWords
 from engine.core.state import Phase, State
 from engine.core.units import MS
@@ -108,7 +108,8 @@ class Watch:
         if self._recorder is not None:
             self._recorder(event, before, after, commands)
         self._stopwatch(event, before, after, commands)
-        if self._show and (commands or not isinstance(event, NOISE)):
+        told = any(not isinstance(command, SetTimer) for command in commands)
+        if self._show and (told or not isinstance(event, NOISE)):
             moved = after.phase.value if after.phase is not self._phase else ""
             self._phase = after.phase
             print(write_step(shortened(event), commands, self._context, moved), flush=True)

@@ -23,11 +23,6 @@ GATHERED_NS_MAX = 15 * SECOND
 """Sound that a chunk may make before its turn: more than one sentence. Then it waits."""
 
 
-def _after(began: float, wait_ns: int) -> float | None:
-    """The loop's time at which a wait is over. None: it has no end."""
-    return began + wait_ns / SECOND if wait_ns else None
-
-
 class Chunk:
     """One piece of text under way."""
 
@@ -38,7 +33,11 @@ class Chunk:
         self.whole_ns = command.whole_ns
         self.voice = voice
         self.begun = False
+        self.sounded = False
         self.owns_ring = False
+        self.limit: asyncio.Timeout | None = None
+        self.turn_at = 0.0
+        """When its turn began, on the loop's clock."""
         self.gathered = bytearray()
         self.turn = asyncio.Event()
         self.start_sample = 0
@@ -57,13 +56,15 @@ class Chunks:
         self._outbound = outbound
         self._post = post
         self._begin = begin
+        self._loop = asyncio.get_running_loop()
         self._order: deque[Chunk] = deque()
 
     def ask(self, chunk: Chunk) -> None:
         """Speak this after what was asked before."""
         self._order.append(chunk)
         if len(self._order) == 1:
-            self._give_ring(chunk)
+            chunk.start_sample = self._outbound.written(self.run)
+            self._give_turn(chunk)
         self._begin_ahead()
 
     def forget(self) -> list[Chunk]:
@@ -72,47 +73,68 @@ class Chunks:
         self._order.clear()
         return begun
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything that was asked for is not done."""
+        return bool(self._order)
+
     async def speak(self, chunk: Chunk) -> None:
         """Make a chunk's sound and bring it into the ring when it is its turn. Raises AdapterError, in its turn."""
         converter = self._outbound.converter(chunk.voice.rate_hz)
         try:
             await self._make(chunk, converter)
-        except TimeoutError as error:
-            raise AdapterError(chunk.provider, FailureKind.TIMEOUT, "the voice is silent") from error
-        finally:
-            # Also when the provider failed: what it made is in hand. Not when the chunk was cancelled.
-            if chunk in self._order:
-                await chunk.turn.wait()
-                await self._outbound.write(self.run, converter.flush())
-                chunk.duration_ns = self._outbound.end_chunk(self.run, chunk.start_sample)
+        except Exception as error:
+            # The provider failed or was silent too long; what it has made is in hand all the same.
+            await self._finish(chunk, converter)
+            if isinstance(error, TimeoutError):
+                raise AdapterError(chunk.provider, FailureKind.TIMEOUT, "the voice is silent") from error
+            raise
+        await self._finish(chunk, converter)
         if chunk in self._order:
             self._post(TTSChunkDone(run=self.run, chunk=chunk.request.chunk, duration_ns=chunk.duration_ns))
             await self._pass_on(chunk)
 
     async def _make(self, chunk: Chunk, converter: Resampler) -> None:
         """Read the voice to its end, within the time that the order gives it. Raises AdapterError, TimeoutError."""
-        began = asyncio.get_running_loop().time()
-        async with asyncio.timeout_at(_after(began, chunk.first_ns)) as limit:
-            started = False
-            async for piece in chunk.voice.speak(chunk.request):
-                if chunk not in self._order:
-                    continue
-                if isinstance(piece, TTSWords):
-                    self._post(piece)
-                    continue
-                if not started:
-                    started = True
-                    limit.reschedule(_after(began, chunk.whole_ns))
-                    self._post(TTSStarted(run=self.run, chunk=chunk.request.chunk))
-                await self._gather(chunk, converter.push(piece))
+        try:
+            async with asyncio.timeout(None) as chunk.limit:
+                self._set_limit(chunk)
+                async for piece in chunk.voice.speak(chunk.request):
+                    if chunk not in self._order:
+                        continue
+                    if isinstance(piece, TTSWords):
+                        self._post(piece)
+                        continue
+                    if not chunk.sounded:
+                        chunk.sounded = True
+                        self._set_limit(chunk)
+                        self._post(TTSStarted(run=self.run, chunk=chunk.request.chunk))
+                    await self._gather(chunk, converter.push(piece))
+        finally:
+            chunk.limit = None
 
     async def _gather(self, chunk: Chunk, pcm: bytes) -> None:
-        if chunk.owns_ring:
+        if not chunk.owns_ring:
+            chunk.gathered += pcm
+            if len(chunk.gathered) > GATHERED_NS_MAX * 2 * self._outbound.rate_hz // SECOND:
+                await chunk.turn.wait()
+        elif self._outbound.has_room(pcm):
             await self._outbound.write(self.run, pcm)
-            return
-        chunk.gathered += pcm
-        if len(chunk.gathered) > GATHERED_NS_MAX * 2 * self._outbound.rate_hz // SECOND:
+        else:
+            # Time in which we make the voice wait is not held against it.
+            assert chunk.limit is not None
+            chunk.limit.reschedule(None)
+            began = self._loop.time()
+            await self._outbound.write(self.run, pcm)
+            chunk.turn_at += self._loop.time() - began
+            self._set_limit(chunk)
+
+    async def _finish(self, chunk: Chunk, converter: Resampler) -> None:
+        """All its sound into the ring, when it is its turn. Not if it was cancelled."""
+        if chunk in self._order:
             await chunk.turn.wait()
+            await self._outbound.write(self.run, converter.flush())
+            chunk.duration_ns = self._outbound.end_chunk(self.run, chunk.start_sample)
 
     async def _pass_on(self, done: Chunk) -> None:
         """The next chunk's turn: pour in what it has, then let it write itself."""
@@ -128,13 +150,19 @@ class Chunks:
             pcm = bytes(follower.gathered)
             follower.gathered.clear()
             await self._outbound.write(self.run, pcm)
-        follower.owns_ring = True
-        follower.turn.set()
+        self._give_turn(follower)
 
-    def _give_ring(self, chunk: Chunk) -> None:
-        chunk.start_sample = self._outbound.written(self.run)
+    def _give_turn(self, chunk: Chunk) -> None:
         chunk.owns_ring = True
+        chunk.turn_at = self._loop.time()
         chunk.turn.set()
+        self._set_limit(chunk)
+
+    def _set_limit(self, chunk: Chunk) -> None:
+        """How long the voice may now be silent: counted from its turn, so none before."""
+        wait_ns = chunk.whole_ns if chunk.sounded else chunk.first_ns
+        if chunk.limit is not None and chunk.owns_ring and wait_ns:
+            chunk.limit.reschedule(chunk.turn_at + wait_ns / SECOND)
 
     def _begin_ahead(self) -> None:
         for chunk in list(self._order)[:AHEAD]:

@@ -138,20 +138,27 @@ class Effects:
     def start_asr(self, command: StartASR) -> None:
         stream = self._providers.asr[command.provider].stream(command.ear)
         self._streams[command.ear] = stream
-        self._inbound.attach(stream)
         failed = functools.partial(AdapterFailed, stage=Stage.ASR, ear=command.ear)
         self._begin((Stage.ASR, command.ear, 0), 0, command.provider, lambda: self._listen(command.ear, stream), failed)
+        deaf = functools.partial(self._deaf, command, failed)
+        self._inbound.attach(stream, deaf)
 
     def finalize_asr(self, command: FinalizeASR) -> None:
         stream = self._streams.get(command.ear)
         if stream is not None:
-            stream.finalize()
+            self._inbound.finalize(stream)
 
     def stop_asr(self, command: StopASR) -> None:
         stream = self._streams.pop(command.ear, None)
         if stream is not None:
             self._inbound.detach(stream)
         self._cancel((Stage.ASR, command.ear, 0))
+
+    def _deaf(self, command: StartASR, failed: Callable[..., Fact]) -> None:
+        """A stream raised where it may not: the recogniser's trouble, not the call's."""
+        log.exception("adapter fault", extra={"provider": command.provider})
+        self._cancel((Stage.ASR, command.ear, 0))
+        self._post(failed(provider=command.provider, kind=FailureKind.PROTOCOL))
 
     async def _listen(self, ear: int, stream: RecognizerStream) -> None:
         key = (Stage.ASR, ear, 0)
@@ -201,6 +208,7 @@ class Effects:
         voice = self.voice(command.provider)
         chunks = self._chunks.get(command.run)
         if chunks is None:
+            self._chunks = {run: old for run, old in self._chunks.items() if old.busy}
             begin = functools.partial(self._begin_chunk, command.run)
             chunks = self._chunks[command.run] = Chunks(command.run, self._outbound, self._post, begin)
         chunks.ask(Chunk(command, voice))

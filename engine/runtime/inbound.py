@@ -67,6 +67,7 @@ class Inbound:
         self._now = now
         self._meter = meter
         self._stream: RecognizerStream | None = None
+        self._deaf: Callable[[], None] | None = None
         self._kept: deque[bytes] = deque(maxlen=SPOKEN_KEPT_FRAMES)
         self._spoke = False
         """There was speech since the last final."""
@@ -145,11 +146,36 @@ class Inbound:
 
     # The recogniser.
 
-    def attach(self, stream: RecognizerStream) -> None:
-        """Give a recognition stream the caller's sound, first what the last one never finished."""
+    def attach(self, stream: RecognizerStream, deaf: Callable[[], None]) -> None:
+        """Give a recognition stream the caller's sound, first what the last one never finished.
+
+        deaf: called, while its exception is being handled, when the stream raises; it is given nothing more.
+        """
+        self._stream, self._deaf = stream, deaf
         for frame in self._kept:
-            stream.hear(frame)
-        self._stream = stream
+            if self._stream is stream:
+                self._give(frame)
+
+    def finalize(self, stream: RecognizerStream) -> None:
+        """Ask a stream for the words it has."""
+        try:
+            stream.finalize()
+        except Exception:
+            self._lose(stream)
+
+    def _give(self, frame: bytes) -> None:
+        stream = self._stream
+        if stream is not None:
+            try:
+                stream.hear(frame)
+            except Exception:
+                self._lose(stream)
+
+    def _lose(self, stream: RecognizerStream) -> None:
+        """Foreign code raised where it may not. It is told to whoever attached it, and the call goes on."""
+        if self._stream is stream and self._deaf is not None:
+            self._stream, deaf = None, self._deaf
+            deaf()
 
     def detach(self, stream: RecognizerStream) -> None:
         """This stream hears no more. The sound is kept for the next one."""
@@ -167,8 +193,7 @@ class Inbound:
 
     def _take(self, frame: bytes) -> None:
         self._keep(frame)
-        if self._stream is not None:
-            self._stream.hear(frame)
+        self._give(frame)
         prob = self._score(frame)
         self.audio_ns += FRAME_NS
         self._follow(prob)

@@ -45,6 +45,7 @@ class Outbound:
         self._late = late
         self._encode = audio.encoder(sound.encoding)
         self._ring = Playout(self.rate_hz, LIMITS.ring_ns * self.rate_hz // SECOND)
+        self._kept = KEPT_NS * self.rate_hz // SECOND
         self._pacer = Pacer(
             self.rate_hz,
             ahead_ns=capabilities.ahead_ns,
@@ -54,8 +55,6 @@ class Outbound:
         )
         self._timer: asyncio.TimerHandle | None = None
         self._room: asyncio.Future[None] | None = None
-        self._dead = 0
-        """The newest cleared run; a write to a cleared run finds no place in the ring."""
         self._cleared: set[int] = set()
 
     # Sound comes in.
@@ -84,6 +83,10 @@ class Outbound:
         """Samples of a run gathered so far."""
         return self._pacer.written(run)
 
+    def has_room(self, pcm: bytes) -> bool:
+        """Whether a write of this would not wait."""
+        return len(pcm) <= 2 * self._ring.free
+
     async def _wait_for_room(self) -> None:
         if self._room is None:
             self._room = self._loop.create_future()
@@ -101,9 +104,6 @@ class Outbound:
         if run in self._cleared:
             return
         self._pacer.open(run)
-        for old in self._pacer.finished():
-            self._pacer.forget(old)
-            self._ring.drop(old)
         self._pump()
 
     def pause(self, run: int) -> None:
@@ -115,6 +115,7 @@ class Outbound:
         self._ring.rewind(run, sample)
         if on_wire:
             self._transport.clear(run)
+        self._arm(self._now())
         self._post(PlayoutPaused(run=run, heard_ns=self._pacer.ns(sample)))
 
     def resume(self, run: int) -> None:
@@ -135,6 +136,7 @@ class Outbound:
         if on_wire:
             self._transport.clear(run)
         self._make_room()
+        self._arm(self._now())
         self._post(PlayoutCleared(run=run, heard_ns=self._pacer.ns(heard)))
 
     def forget(self, run: int) -> None:
@@ -163,13 +165,13 @@ class Outbound:
         """The peer reports its position in a run."""
         position = self._pacer.played(run, samples, self._now())
         if position is not None:
-            self._ring.rewind(run, position)
+            self._pacer.place(run, self._ring.rewind(run, position))
         self._pump()
 
     def disconnect(self) -> None:
         """The wire is gone."""
-        for run in self._pacer.disconnect(self._now()):
-            self._ring.rewind(run, self._pacer.sent(run))
+        for run, sample in self._pacer.disconnect(self._now()).items():
+            self._pacer.place(run, self._ring.rewind(run, sample))
         self._disarm()
 
     def reconnect(self, transport: Transport) -> None:
@@ -193,9 +195,9 @@ class Outbound:
             if piece.first:
                 self._post(PlayoutStarted(run=piece.run))
         for fact in self._pacer.facts(now):
-            keep = fact.heard_ns - KEPT_NS
+            keep = self._pacer.needed_from(fact.run) - self._kept
             if keep > 0:
-                self._ring.keep_from(fact.run, self._pacer.samples(keep))
+                self._ring.keep_from(fact.run, keep)
                 self._make_room()
             self._post(fact)
         self._arm(now)
@@ -204,7 +206,9 @@ class Outbound:
         self._disarm()
         wake = self._pacer.wake_at(now)
         if wake is not None:
-            self._timer = self._loop.call_later((wake - now) / SECOND, self._tick, wake)
+            # Whole milliseconds, rounded up: uvloop knows no others, and a timer that is early runs twice.
+            wait_ms = -(-(wake - now) // MS)
+            self._timer = self._loop.call_later(wait_ms / 1000, self._tick, now + wait_ms * MS)
 
     def _tick(self, due: int) -> None:
         if self._late is not None:

@@ -54,6 +54,8 @@ class _Track:
     run: int
     written: int = 0
     sent: int = 0
+    reach: int = 0
+    """The furthest ever sent."""
     heard: int = 0
     """The furthest position ever estimated or confirmed."""
     confirmed: int = 0
@@ -129,20 +131,15 @@ class Pacer:
         track = self._tracks.get(run)
         return track.written if track else 0
 
-    def sent(self, run: int) -> int:
-        """Where the next piece of a run begins."""
-        track = self._tracks.get(run)
-        return track.sent if track else 0
+    def needed_from(self, run: int) -> int:
+        """The first sample of a run that a pause may yet ask for: the furthest proven to be heard."""
+        track = self._tracks[run]
+        return min(track.heard, track.confirmed) if self.confirming else track.heard
 
     def on_wire(self, run: int) -> bool:
         """Whether the peer may hold unplayed sound of this run."""
         track = self._tracks.get(run)
         return track is not None and track.started and self._last == run
-
-    def finished(self) -> tuple[int, ...]:
-        """Runs all heard, with another run opened behind them: nothing will be asked of them again."""
-        opened = (self._tracks[run] for run in self._queue[:-1])
-        return tuple(track.run for track in opened if not track.written or track.finished == track.written)
 
     def forget(self, run: int) -> None:
         """Drop the account of a run."""
@@ -162,6 +159,7 @@ class Pacer:
         probe = self._probe(now, begins)
         start = track.sent
         track.sent += samples
+        track.reach = max(track.reach, track.sent)
         self._span(track, start, begins)
         self._free_ns = begins + self.ns(samples)
         first, track.started = not track.started, True
@@ -279,10 +277,10 @@ class Pacer:
         """The peer has played a run up to here. Returns where a paused run must go on from, when that changed."""
         self.confirming = True
         track = self._tracks.get(run)
-        if track is None or not track.started or sample > track.written:
+        if track is None or sample > track.reach:
             return None
         if track.paused:
-            track.sent = track.heard = track.confirmed = sample
+            track.confirmed = sample
             return sample
         track.confirmed = max(track.confirmed, sample)
         track.heard = max(track.heard, sample)
@@ -304,7 +302,7 @@ class Pacer:
         return position
 
     def _proven(self, track: _Track, now: int) -> bool:
-        if not self.confirms or track.confirmed >= track.written:
+        if not self.confirms or track.confirmed >= track.written - self.samples(FRAME_NS):
             return True
         return now >= self._free_ns + self.lag_ns + OVERDUE_NS
 
@@ -318,6 +316,11 @@ class Pacer:
             track.paused = True
         return track.sent
 
+    def place(self, run: int, sample: int) -> None:
+        """A run that is not being sent goes on from here."""
+        track = self._tracks[run]
+        track.sent = track.heard = track.told = sample
+
     def resume(self, run: int) -> None:
         """Go on from where the pause cut."""
         self._track(run).paused = False
@@ -328,16 +331,17 @@ class Pacer:
         self.forget(run)
         return heard
 
-    def disconnect(self, now: int) -> list[int]:
-        """The wire is gone, with all that was under way on it. Returns the runs that were cut."""
+    def disconnect(self, now: int) -> dict[int, int]:
+        """The wire is gone, with all that was under way on it. Returns where each run goes on."""
         cut = [track for track in self._tracks.values() if track.started and not track.paused]
         for track in cut:
+            proven = self.needed_from(track.run)
             self._cut(track, now)
             if self.confirming:
-                track.sent = track.heard = min(track.heard, track.confirmed)
+                self.place(track.run, proven)
         self.connected = False
         self._last = 0
-        return [track.run for track in cut]
+        return {track.run: track.sent for track in cut}
 
     def reconnect(self) -> None:
         """A new wire, with an empty buffer at its end."""
@@ -345,7 +349,7 @@ class Pacer:
         self.confirming = False
 
     def _cut(self, track: _Track, now: int) -> None:
-        heard = self._position(track, now - self.lag_ns + self.air_ns)
+        heard = self._position(track, now - max(0, self.lag_ns - self.air_ns))
         track.sent = track.heard = track.marked = track.told = heard
         if self._last == track.run:
             self.generation += 1

@@ -235,7 +235,12 @@ class Session:
                     return await self._transport.carry(self._inbound)
             except TimeoutError:
                 return self._reason
-            except TransportClosed as lost:
+            except Exception as lost:
+                if not isinstance(lost, TransportClosed):
+                    # A fault of the transport, or of what hears the frames: this call's end, and no other's.
+                    log.exception(FAULT, extra={"call": self.call_id})
+                    self.faulty = True
+                    return FAULT
                 grace_ns = self._transport.capabilities.grace_ns
                 if self._reason or not grace_ns:
                     return str(lost)

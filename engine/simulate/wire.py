@@ -101,8 +101,6 @@ class Wire:
         for fact in self.pacer.facts(now):
             if not self.world.strikes("playout_stuck", now):
                 self.call.post(fact)
-        for run in self.pacer.finished():
-            self.pacer.forget(run)
         self._sleep()
 
     def _sleep(self) -> None:
