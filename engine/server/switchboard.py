@@ -13,6 +13,7 @@ from engine.core.events import Stage
 from engine.runtime.effects import Providers
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.host import Host, ObserverFactory
+from engine.server.records import Records
 from engine.server.watchers import open_telemetry, traced
 
 log = logging.getLogger("engine.server")
@@ -39,10 +40,11 @@ class Switchboard:
             llm={name: config.provider(Stage.LLM, name) for name in names[Stage.LLM]},
             tts={name: config.provider(Stage.TTS, name) for name in names[Stage.TTS]},
         )
+        self._records = Records(config)
         self.host = Host(
             providers,
             functools.partial(make_detector, "silero"),
-            observers=observers,
+            observers=(*self._records.factories, *observers),
             calls_max=config.limits.calls_max,
             clock=clock,
         )
@@ -60,11 +62,12 @@ class Switchboard:
         return self._started and self.host.has_room
 
     async def ready(self) -> "Switchboard":
-        """Start the providers, if nobody has. Raises AdapterError; the next call tries again."""
+        """Start the providers, if nobody has. Raises AdapterError and ConfigError; the next call tries again."""
         async with self._starting:
             if not self._started:
                 warm()
                 await self.host.start()
+                self._records.start(self.host)
                 self._started = True
                 if self.telemetry is not None:
                     self._heartbeat = Heartbeat(self.telemetry.note_lag, asyncio.get_running_loop())
@@ -84,6 +87,7 @@ class Switchboard:
         await self.drain()
         if self._started:
             await self.host.stop()
+            await self._records.stop()
         if self._heartbeat is not None:
             self._heartbeat.stop()
         if self.telemetry is not None:

@@ -1,0 +1,65 @@
+"""What is kept of calls: a journal each, and traces and numbers for a collector. As configured; nothing here is needed for a call."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine import __version__
+from engine.config import Config
+from engine.errors import ConfigError
+from engine.replay.journal import Recorder
+from engine.replay.keeper import Keeper
+from engine.runtime.host import CallInfo, Host, ObserverFactory
+from engine.telemetry import Call, CallObserver, Protocol, Settings, Telemetry
+
+
+class Records:
+    """The observers of a process's calls. `start` before the first call, `stop` after the last."""
+
+    def __init__(self, config: Config) -> None:
+        self._journal = config.journal
+        self._telemetry = config.telemetry
+        self._keeper: Keeper | None = None
+        self._pipeline: Telemetry | None = None
+
+    @property
+    def factories(self) -> Sequence[ObserverFactory]:
+        """What a host makes each call's observers with."""
+        journal = (self._recorder,) if self._journal.folder else ()
+        traces = (self._watcher,) if self._telemetry.endpoint else ()
+        return (*journal, *traces)
+
+    def start(self, host: Host) -> None:
+        """Open what is written to. Raises ConfigError."""
+        if self._journal.folder:
+            try:
+                self._keeper = Keeper(Path(self._journal.folder).expanduser(), time.time_ns)
+            except OSError as error:
+                raise ConfigError(f"journal.folder is {self._journal.folder!r}: {error.strerror}") from error
+        if self._telemetry.endpoint:
+            settings = Settings(
+                endpoint=self._telemetry.endpoint,
+                protocol=Protocol(self._telemetry.protocol),
+                service=self._telemetry.service_name,
+                sample=self._telemetry.sample,
+                content=self._telemetry.content,
+                lines=self._telemetry.lines,
+            )
+            self._pipeline = Telemetry(settings, __version__)
+            self._pipeline.watch_host(active=lambda: host.calls, refused=lambda: host.counts.refused)
+
+    async def stop(self) -> None:
+        """Write and send what is still in memory, for a bounded time, without holding the loop up."""
+        if self._keeper is not None:
+            await asyncio.to_thread(self._keeper.close)
+        if self._pipeline is not None:
+            await asyncio.to_thread(self._pipeline.close)
+
+    def _recorder(self, info: CallInfo) -> Recorder:
+        assert self._keeper is not None, "a call before the start"
+        return self._keeper(info)
+
+    def _watcher(self, info: CallInfo) -> CallObserver:
+        assert self._pipeline is not None, "a call before the start"
+        return self._pipeline.observer(Call(session=info.call_id, began_ns=info.began_ns, traceparent=info.traceparent))

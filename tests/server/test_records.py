@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigError
+from engine.replay.verify import verify
+from engine.server.switchboard import Switchboard
+from tests.server.servers import make_config, serving
+from tests.server.test_sessions import page
+from tests.transports.wires import run
+
+
+def test_every_call_leaves_a_journal_that_verifies(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(make_config(ENGINE_JOURNAL_FOLDER=str(tmp_path / "calls"))) as server:
+            for _ in range(2):
+                async with page(server.ws) as visitor:
+                    await visitor.until(type="agent", state="speaking")
+                    await visitor.say(type="bye")
+                    await visitor.until(type="bye")
+
+    run(main())
+    journals = sorted((tmp_path / "calls").glob("*.jsonl"))
+    assert len(journals) == 2
+    for journal in journals:
+        verify(journal)
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = make_config(ENGINE_JOURNAL_FOLDER=str(tmp_path / "file" / "calls"))
+
+    async def main() -> None:
+        switchboard = Switchboard(config)
+        with pytest.raises(ConfigError, match=r"journal\.folder"):
+            await switchboard.ready()
+        await switchboard.host.stop()
+
+    run(main())
+
+
+def test_calls_are_carried_while_no_collector_answers() -> None:
+    async def main() -> None:
+        config = make_config(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
+        async with serving(config) as server, page(server.ws) as visitor:
+            await visitor.until(type="agent", state="speaking")
+
+    run(main())
