@@ -1,7 +1,7 @@
 """Build the one compiled module; everything else is said in pyproject.toml.
 
 Three switches, read from the environment, and no more:
-    ENGINE_DEBUG=1     bounds checks and no optimisation, in a build folder of its own
+    ENGINE_DEBUG=1     bounds checks, assertions and no optimisation, in a build folder of its own
     ENGINE_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer
     ENGINE_NATIVE=1    tune for the machine that builds (never for a wheel)
 """
@@ -17,7 +17,7 @@ SANITIZE = bool(os.environ.get("ENGINE_SANITIZE"))
 NATIVE = bool(os.environ.get("ENGINE_NATIVE"))
 
 # No -ffast-math and no contraction: every CPU and every clone must give the same samples.
-compile_args = ["-O0", "-g"] if DEBUG else ["-O3"]
+compile_args = ["-O0", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
 compile_args += ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-unused-function"]
 link_args: list[str] = []
 if SANITIZE:

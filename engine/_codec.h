@@ -6,12 +6,15 @@
 #ifndef ENGINE_CODEC_H
 #define ENGINE_CODEC_H
 
+#include <assert.h> /* checked in a debug build */
 #include <stdint.h>
 #include <string.h>
 
 static inline int16_t saturate16(int32_t value) {
     return (int16_t)(value > INT16_MAX ? INT16_MAX : value < INT16_MIN ? INT16_MIN : value);
 }
+
+static inline int32_t magnitude(int32_t value) { return value < 0 ? -value : value; }
 
 /* RFC 4648 section 4. */
 static const char BASE64[65] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -149,49 +152,58 @@ static inline uint64_t root(uint64_t value) {
 }
 
 #define LEVEL_HZ 4000      /* the rate at which a voice's period is looked for */
-#define LEVEL_SAMPLES 256  /* 64 ms of it at most */
+#define LEVEL_SAMPLES 256  /* 64 ms of it at most: their energy fits 32 bits */
 
 struct sound_level {
     int32_t rms, peak, clipped, periodicity;
 };
 
-/* The best normalised autocorrelation over periods of 2.5 to 10 ms (400 to 100 Hz), in thousandths. */
-static int32_t voice_periodicity(const int32_t *x, int n) {
+/* The best normalised autocorrelation over periods of 2.5 to 10 ms (400 to 100 Hz), in thousandths. |x| <= 2047. */
+static int32_t voice_periodicity(const int16_t *x, int n) {
     const int shortest = LEVEL_HZ / 400, longest = LEVEL_HZ / 100;
-    int32_t best = 0;
-    for (int lag = shortest; lag <= longest && 2 * lag <= n; lag++) {
-        int64_t product = 0, here = 0, there = 0;
-        for (int i = 0; i + lag < n; i++) {
-            product += (int64_t)x[i] * x[i + lag];
-            here += (int64_t)x[i] * x[i];
-            there += (int64_t)x[i + lag] * x[i + lag];
-        }
-        if (product > 0) {
-            const int64_t norm = (int64_t)(root((uint64_t)here) * root((uint64_t)there));
-            const int32_t ratio = norm ? (int32_t)(product * 1000 / norm) : 0;
-            best = ratio > best ? ratio : best;
-        }
+    int32_t before = 0, after = 0; /* energy of all but the last samples, and of all but the first */
+    double best = 0;
+    for (int i = 0; i < n; i++) before += x[i] * x[i];
+    after = before;
+    for (int lag = 1; lag <= longest && 2 * lag <= n; lag++) {
+        before -= x[n - lag] * x[n - lag];
+        after -= x[lag - 1] * x[lag - 1];
+        if (lag < shortest) continue;
+        int32_t product = 0;
+        for (int i = 0; i < n - lag; i++) product += x[i] * x[i + lag];
+        if (product <= 0) continue;
+        const double ratio = (double)product * product / ((double)before * after);
+        best = ratio > best ? ratio : best;
     }
-    return best > 1000 ? 1000 : best;
+    return (int32_t)root((uint64_t)(best * 1e6));
 }
 
 static void pcm_level(const int16_t *in, int64_t n, int32_t rate_hz, struct sound_level *out) {
     uint64_t energy = 0;
-    int32_t peak = 0, clipped = 0;
+    int32_t peak = 0, clipped = 0, loudest = 0;
     for (int64_t i = 0; i < n; i++) {
         const int32_t s = in[i], m = s < 0 ? -s : s;
-        energy += (uint64_t)((int64_t)s * s);
+        energy += (uint32_t)(s * s);
         peak = m > peak ? m : peak;
         clipped += (s == INT16_MAX) | (s == INT16_MIN);
     }
-    int32_t slow[LEVEL_SAMPLES];
+    int32_t sums[LEVEL_SAMPLES];
+    int16_t slow[LEVEL_SAMPLES];
     const int step = rate_hz / LEVEL_HZ;
-    int count = 0;
-    for (int64_t i = 0; i + step <= n && count < LEVEL_SAMPLES; i += step) {
+    int32_t offset = 0;
+    int count = 0, shift = 0;
+    for (int64_t i = 0; i + step <= n && count < LEVEL_SAMPLES; i += step, count++) {
         int32_t sum = 0;
         for (int k = 0; k < step; k++) sum += in[i + k];
-        slow[count++] = sum / step;
+        sums[count] = sum;
+        offset += sum;
     }
+    for (int i = 0; i < count; i++) { /* a constant is not a voice */
+        sums[i] -= offset / count;
+        loudest = magnitude(sums[i]) > loudest ? magnitude(sums[i]) : loudest;
+    }
+    while (loudest >> shift > 2047) shift++;
+    for (int i = 0; i < count; i++) slow[i] = (int16_t)(sums[i] / (1 << shift));
     out->rms = n ? (int32_t)root(energy / (uint64_t)n) : 0;
     out->peak = peak;
     out->clipped = clipped;

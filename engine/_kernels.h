@@ -380,6 +380,7 @@ INLINE void NAMED(column)(const struct filter *f, const int16_t *const *x, int32
 KERNEL APART void NAMED(cycles)(const struct filter *f, const int16_t *first, int16_t *restrict out, int32_t n) {
     int16_t streams[FEW][STREAM], columns[FEW][CYCLES];
     const int32_t up = f->up, down = f->down;
+    assert(up <= FEW && down <= FEW && n <= CYCLES && n + 2 * f->pairs + BEYOND <= STREAM);
     int32_t at = 0; /* where the row's window begins, after the first row's */
     if (down > 1) NAMED(deal)(first, streams, down, n + 2 * f->pairs + 1);
     for (int32_t row = 0; row < up; row++) {
@@ -406,6 +407,7 @@ KERNEL int32_t NAMED(resample)(const struct filter *f, const int16_t *held, int3
                                int16_t *restrict out, int32_t limit) {
     const int16_t *const window = held - (f->taps - 1);
     int32_t row = *row_, last = *last_, made = 0;
+    assert(last >= f->taps - 1 && row >= 0 && row < f->up);
     while (made < limit && last < fill) {
 #if LANES
         if (f->pairs && row == 0) {

@@ -88,9 +88,11 @@ static int64_t playout_write(struct playout *p, struct track *t, const int16_t *
 /* The next n samples, n <= written - sent. */
 static void playout_read(struct playout *p, struct track *t, int16_t *out, int64_t n) {
     const int64_t began = t->sent;
+    assert(n <= t->written - t->sent);
     int64_t done = 0;
     while (done < n) {
         const int64_t at = (t->sent - t->head_at) % PLAYOUT_BLOCK;
+        assert(t->cursor >= 0 && t->cursor < p->fresh);
         const int64_t step = n - done < PLAYOUT_BLOCK - at ? n - done : PLAYOUT_BLOCK - at;
         memcpy(out + done, p->sound + (int64_t)t->cursor * PLAYOUT_BLOCK + at, (size_t)step * sizeof(int16_t));
         t->sent += step;

@@ -78,8 +78,6 @@ static void filter_begin(struct filter *f) {
 
 static inline int64_t rounded(double value) { return (int64_t)(value < 0 ? value - 0.5 : value + 0.5); }
 
-static inline int64_t magnitude(int64_t value) { return value < 0 ? -value : value; }
-
 /* Where the window of row i's output ends, after the sample in which the output falls. */
 static inline int64_t row_phase(const struct filter *f, int32_t i) { return (int64_t)i * f->down % f->up; }
 static inline int64_t row_end(const struct filter *f, int32_t i) { return (row_phase(f, i) + f->half) / f->up; }

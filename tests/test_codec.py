@@ -5,6 +5,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +197,10 @@ def test_noise_is_not_periodic_and_silence_neither():
     assert _codec.level(b"", 16_000) == (0, 0, 0, 0)
 
 
+def test_a_constant_is_not_a_voice():
+    assert _codec.level(np.full(320, -3000, "<i2").tobytes(), 16_000) == (3000, 3000, 0, 0)
+
+
 def test_level_counts_samples_at_either_rail():
     frame = np.array([32767, -32768, 0, 32766] * 80, "<i2").tobytes()
     rms, peak, clipped, _ = _codec.level(frame, 16_000)
@@ -215,11 +220,7 @@ def test_level_of_anything_is_within_its_bounds(sound, rate_hz):
 
 
 def test_the_stub_tells_the_truth():
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "engine._codec"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, "-m", "mypy.stubtest", "--mypy-config-file", "pyproject.toml", "engine._codec"]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
