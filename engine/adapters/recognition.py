@@ -12,7 +12,7 @@ from typing import ClassVar
 from engine.adapters.base import ASRFact
 from engine.adapters.websocket import Dial, Socket
 from engine.core.events import ASRFinal, ASROpened, ASRPartial
-from engine.core.units import FRAME_NS, LIMITS, SECOND
+from engine.core.units import FRAME_BYTES, FRAME_NS, LIMITS, SECOND
 from engine.errors import AdapterError, FailureKind
 
 HELLO_NS = 5 * SECOND
@@ -32,6 +32,8 @@ class SocketStream:
     """The provider sends a hello: `translate` yields ASROpened for it. Otherwise the upgrade is the hello."""
     message_frames: ClassVar[int] = 1
     """Frames of 20 ms in one message."""
+    whole_messages: ClassVar[bool] = False
+    """The last message of a stretch is filled up with silence, where the provider refuses short ones."""
     catch_up: ClassVar[int] = 0
     """A backlog is sent at this many times real time. 0: at once."""
     keepalive: ClassVar[str | bytes] = ""
@@ -157,6 +159,8 @@ class SocketStream:
         while messages and (len(frames) >= size or (rest and frames)):
             messages -= 1
             sound = frames.popleft() if size == 1 else b"".join(frames.popleft() for _ in range(min(size, len(frames))))
+            if self.whole_messages:
+                sound = sound.ljust(size * FRAME_BYTES, b"\0")
             self._socket.send(self.encode(sound))
             self._sent_sound = True
 

@@ -11,7 +11,9 @@ from engine.errors import ConfigError
 
 PROVIDERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {
+        "assemblyai": "engine.adapters.assemblyai:AssemblyAI",
         "deepgram": "engine.adapters.deepgram_asr:Deepgram",
+        "openai_realtime": "engine.adapters.openai_realtime:OpenAIRealtime",
         "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
     },
     Stage.LLM: {
@@ -23,8 +25,10 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
     },
     Stage.TTS: {
         "cartesia": "engine.adapters.cartesia:Cartesia",
+        "deepgram": "engine.adapters.deepgram_tts:Aura",
         "elevenlabs": "engine.adapters.elevenlabs:ElevenLabs",
         "espeak": "engine.adapters.espeak:Espeak",
+        "openai_speech": "engine.adapters.openai_speech:OpenAISpeech",
     },
 }
 """Stage -> name in the configuration -> "module:Class"."""

@@ -155,6 +155,8 @@ class ContextVoice:
         self._slots = asyncio.Semaphore(self.contexts_max or 1 << 16)
         self._taken: set[str] = set()
         """Contexts that hold a slot: those in use, and those the provider has not let go of yet."""
+        self._trouble: AdapterError | None = None
+        """What ended the last connection."""
         self._warmed = False
         self._warming: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -219,7 +221,7 @@ class ContextVoice:
             for message in self.ask(name, request.text):
                 socket.send(message)
             if not socket.open:
-                raise AdapterError(self.name, FailureKind.CLOSED, "the connection broke")
+                raise self._trouble or AdapterError(self.name, FailureKind.CLOSED, "the connection broke")
             while (item := await context.coming.get()) is not None:
                 if isinstance(item, AdapterError):
                     raise item
@@ -250,6 +252,7 @@ class ContextVoice:
                 return self._socket
             for name in list(self._taken):
                 self._free(name)
+            self._trouble = None
             socket = Socket(self.name, receive=self.translate, lost=self._lost, kinds=self.kinds)
             dial = self.dial()
             await socket.connect(dial.url, headers=dial.headers, subprotocols=dial.subprotocols)
@@ -259,6 +262,7 @@ class ContextVoice:
             return socket
 
     def _lost(self, error: AdapterError) -> None:
+        self._trouble = error
         for context in self._contexts.values():
             context.put(error)
         if not self._contexts and not self._warmed:

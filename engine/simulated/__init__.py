@@ -11,7 +11,9 @@ from engine.simulated.base import Behaviour, SimulatedProvider
 
 SERVERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {
+        "assemblyai": "engine.simulated.assemblyai:AssemblyAIServer",
         "deepgram": "engine.simulated.deepgram_asr:DeepgramServer",
+        "openai_realtime": "engine.simulated.openai_realtime:OpenAIRealtimeServer",
     },
     Stage.LLM: {
         "anthropic": "engine.simulated.anthropic:AnthropicServer",
@@ -21,7 +23,9 @@ SERVERS: dict[Stage, dict[str, str]] = {
     },
     Stage.TTS: {
         "cartesia": "engine.simulated.cartesia:CartesiaServer",
+        "deepgram": "engine.simulated.deepgram_tts:AuraServer",
         "elevenlabs": "engine.simulated.elevenlabs:ElevenLabsServer",
+        "openai_speech": "engine.simulated.openai_speech:OpenAISpeechServer",
     },
 }
 """Stage -> name of the adapter -> the server it speaks to, as "module:Class". Imported on first use."""

@@ -22,14 +22,10 @@ EAGER_MS, END_MS = 100, 300
 """Silence after which Flux thinks that a turn may be over, and is sure."""
 
 
-class DeepgramServer(SocketProvider):
-    """Both of its sockets."""
+class DeepgramHost:
+    """What both of Deepgram's hosts share, recognition and synthesis."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute(path, self.accept) for path in ("/v1/listen", "/v2/listen")]
-
-    def settings(self) -> dict[str, object]:
-        return {"url": self.ws_url, "api_key": self.key}
+    key: str
 
     def authorized(self, connection: HTTPConnection) -> bool:
         # An API key behind "Bearer" is refused: that word is for short-lived tokens.
@@ -42,11 +38,15 @@ class DeepgramServer(SocketProvider):
             403: "INSUFFICIENT_PERMISSIONS",
             429: "TOO_MANY_REQUESTS",
         }
-        return {
-            "err_code": code or names.get(status, "INTERNAL_SERVER_ERROR"),
-            "err_msg": "refused",
-            "request_id": REQUEST_ID,
-        }
+        name = code or names.get(status, "INTERNAL_SERVER_ERROR")
+        return {"err_code": name, "err_msg": "refused", "request_id": REQUEST_ID}
+
+
+class DeepgramServer(DeepgramHost, SocketProvider):
+    """Both of its sockets."""
+
+    def routes(self) -> list[BaseRoute]:
+        return [WebSocketRoute(path, self.accept) for path in ("/v1/listen", "/v2/listen")]
 
     async def converse(self, peer: Peer) -> None:
         query = peer.websocket.query_params

@@ -110,13 +110,15 @@ async def gather(voice: Voice, text: str, *, run: int = 1, chunk: int = 1) -> Sp
 
 @asynccontextmanager
 async def opened(provider: Any) -> AsyncIterator[Voice]:
-    """A voice between open and close."""
+    """A voice between open and close, of a provider between start and stop."""
     voice: Voice = provider.voice()
     try:
+        await provider.start()
         await voice.open()
         yield voice
     finally:
         await voice.close()
+        await provider.stop()
 
 
 async def say(provider: Any, text: str) -> Spoken:
@@ -139,12 +141,12 @@ def answered(facts: list[LLMFact]) -> str:
 
 async def exercise(stage: Stage, provider: Any) -> Any:
     """One ordinary use of a provider: a sentence heard, a question answered, or a chunk spoken."""
+    if stage is Stage.TTS:
+        return await say(provider, "hello my friend")
     try:
         await provider.start()
         if stage is Stage.ASR:
             return await listen(provider.stream(1), "hello my friend")
-        if stage is Stage.TTS:
-            return await say(provider, "hello my friend")
         return await question(provider, Message(Role.USER, "hello my friend"))
     finally:
         await provider.stop()

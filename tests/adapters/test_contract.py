@@ -22,6 +22,7 @@ from tests.adapters.drive import answered, exercise, gather, listen, make, opene
 
 pytestmark = pytest.mark.anyio
 
+PLAIN_SOUND = {"openai_speech", "azure", "piper"}
 SECRET = "sk-very-secret-4711"
 REMOTE = [(stage, name) for stage, names in PROVIDERS.items() for name in names if name in SERVERS[stage]]
 KEYED = [(stage, name) for stage, name in REMOTE if provider_class(stage, name).key_env]
@@ -106,7 +107,9 @@ class TestEveryRemoteAdapter:
 
     async def test_an_error_it_sends_itself_is_a_kind(self, stage, name):
         error = await failure(stage, name, Behaviour(fault=Fault.ERROR))
-        assert error.kind in (FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.REJECTED)
+        # Where plain sound is all that comes, there is no room for words, and the line just breaks.
+        closed = {FailureKind.CLOSED} if name in PLAIN_SOUND else set()
+        assert error.kind in {FailureKind.UNAVAILABLE, FailureKind.RATE_LIMITED, FailureKind.REJECTED} | closed
 
     async def test_a_stall_can_be_cancelled(self, stage, name):
         server = simulated(stage, name, Behaviour(fault=Fault.STALL))

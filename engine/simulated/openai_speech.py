@@ -1,0 +1,81 @@
+"""OpenAI's /v1/audio/speech as it is on the wire, and as its compatibles have it.
+
+Source: openai/openai-openapi (2026-08-21), Kokoro-FastAPI 0.8, speaches 0.9. Sound comes in pieces of odd length. Variants: "delta" names
+the sound delta and not audio; "deaf" ignores stream_format and sends plain sound; "done" ends events with [DONE].
+"""
+
+import base64
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute
+
+from engine.simulated.base import GARBAGE, Behaviour, Fault, Happening, Line, ModelProvider, bearer
+from engine.simulated.voices import MP3, pieces
+
+RATE_HZ = 24_000
+ODD = 7
+"""Bytes by which the pieces are shifted, so that samples lie across them."""
+INPUT_CHARS_MAX = 4_096
+
+
+class OpenAISpeechServer(ModelProvider):
+    """/v1/audio/speech."""
+
+    def routes(self) -> list[BaseRoute]:
+        return [self.ask("/v1/audio/speech", self._speak), self.listing("/v1/models", {"object": "list", "data": []})]
+
+    def settings(self) -> dict[str, object]:
+        return {"base_url": f"{self.url}/v1", "api_key": self.key}
+
+    def authorized(self, connection: HTTPConnection) -> bool:
+        return bearer(connection) == self.key
+
+    def _speak(self, body: dict[str, Any], request: Request) -> Response:
+        if not all(body.get(field) for field in ("model", "input", "voice")) or len(body["input"]) > INPUT_CHARS_MAX:
+            return JSONResponse(self.refusal_body(400, "invalid_request_error"), 400)
+        wrapped = body.get("stream_format") == "sse" and self.behaviour.variant != "deaf"
+        if wrapped:
+            return StreamingResponse(_events(self.behaviour, body["input"]), media_type="text/event-stream")
+        if body.get("response_format", "mp3") != "pcm" or self.behaviour.fault is Fault.FORMAT:
+            return Response(MP3, media_type="audio/mpeg")
+        if self.behaviour.fault is Fault.GARBAGE:
+            return Response("<html>It works!</html>", media_type="text/html")
+        return StreamingResponse(_sound(self.behaviour, body["input"]), media_type="audio/pcm")
+
+
+async def _sound(behaviour: Behaviour, text: str) -> AsyncIterator[bytes]:
+    line = Line(behaviour)
+    held = b""
+    for piece in pieces(text, RATE_HZ):
+        match await line.step():
+            case Fault.NONE:
+                sound = held + piece.sound
+                held = sound[-ODD:]
+                yield sound[:-ODD]
+            case _:
+                # Plain sound has no room for an error: the line just breaks.
+                raise ConnectionAbortedError
+    yield held
+
+
+async def _events(behaviour: Behaviour, text: str) -> AsyncIterator[bytes]:
+    line = Line(behaviour)
+    name = "delta" if behaviour.variant == "delta" else "audio"
+    for piece in pieces(text, RATE_HZ):
+        match await line.step():
+            case Fault.GARBAGE:
+                yield Happening(GARBAGE).wire
+            case Fault.ERROR:
+                yield Happening({"error": {"message": "refused", "type": "server_error", "code": None}}).wire
+                return
+            case Fault.FORMAT:
+                yield Happening({"type": "speech.audio.delta", name: base64.b64encode(MP3).decode()}).wire
+            case _:
+                yield Happening({"type": "speech.audio.delta", name: base64.b64encode(piece.sound).decode()}).wire
+    usage = {"input_tokens": 10, "output_tokens": 90, "total_tokens": 100}
+    yield Happening({"type": "speech.audio.done", "usage": usage}).wire
+    if behaviour.variant == "done":
+        yield Happening("[DONE]").wire
