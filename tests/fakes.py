@@ -93,9 +93,14 @@ class FakeModel(FakeProvider):
         self.asked: list[LLMRequest] = []
         self.cancelled: list[int] = []
         self.letting_go_ms = 0
+        self.ends_silently = 0
+        """Answers that break off without an end."""
 
     async def stream(self, request: LLMRequest) -> AsyncIterator[LLMFact]:
         self.asked.append(request)
+        if self.ends_silently:
+            self.ends_silently -= 1
+            return
         script = self.scripts.pop(0) if self.scripts else [(50, "All right.")]
         run, number = request.run, request.request
         try:
@@ -223,6 +228,7 @@ class Call:
         self.steps: list[tuple[Event, State, Commands]] = []
         self.transport = MemoryTransport(capabilities)
         self.peer = self.transport.peer
+        self.peer.follow(loop.time_ns)
         given = {"policy": Policy(), "asr": ("ears",), "llm": ("brain",), "tts": ("mouth",)} | setup
         self.session = Session(
             self.transport,
@@ -269,7 +275,7 @@ class Call:
         frame = (LOUD if voice else bytes(4)) * (sound.rate_hz * FRAME_MS // 1000 // 2)
         for _ in range(duration_ms // FRAME_MS):
             await asyncio.sleep(FRAME_MS / 1000)
-            self.peer.pass_time(FRAME_NS)
+            self.peer.catch_up()
             self.peer.speak(frame)
 
     async def say(self, text: str, duration_ms: int = 800) -> None:

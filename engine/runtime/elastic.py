@@ -56,7 +56,7 @@ class _Selector(selectors.DefaultSelector):
             assert speed != JUMP or len(self.get_map()) > 1, "nothing will ever happen: no timer, no socket, no process"
             return self._wait(None, REAL_TIME)
         if speed == JUMP:
-            self.now_ns += math.ceil(timeout * SECOND)
+            self.now_ns += max(1, round(timeout * SECOND))
             return ready
         return self._wait(timeout, speed)
 
@@ -64,7 +64,7 @@ class _Selector(selectors.DefaultSelector):
         began = time.monotonic_ns()
         ready = super().select(None if timeout is None else timeout / speed)
         passed = int((time.monotonic_ns() - began) * speed)
-        self.now_ns += passed if ready or timeout is None else max(passed, math.ceil(timeout * SECOND))
+        self.now_ns += passed if ready or timeout is None else max(passed, round(timeout * SECOND))
         return ready
 
 

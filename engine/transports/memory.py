@@ -6,7 +6,7 @@ peer: it may keep a buffer, echo marks (all at once after a clear), report posit
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from engine.core.units import SECOND
@@ -89,6 +89,8 @@ class Peer:
         """All sound that reached the ear, in order."""
         self._queue: deque[Sent | str] = deque()
         self._room_ns = 0
+        self._clock: Callable[[], int] | None = None
+        self._last_ns = 0
 
     # What the caller does.
 
@@ -107,15 +109,18 @@ class Peer:
     # What the engine sends.
 
     def take_audio(self, sent: Sent) -> None:
+        self._catch_up()
         self.sent.append(sent)
         self._queue.append(sent)
 
     def take_mark(self, name: str) -> None:
+        self._catch_up()
         self._queue.append(name)
         self._echo()
 
     def take_clear(self, run: int) -> None:
         """Drop what waits, echo the marks that waited, as a telephone peer does."""
+        self._catch_up()
         self._room_ns = 0
         marks = [item for item in self._queue if isinstance(item, str)]
         self._queue.clear()
@@ -124,6 +129,22 @@ class Peer:
 
     # What the ear gets.
 
+    def follow(self, clock: Callable[[], int]) -> None:
+        """Play in step with a clock, which is read whenever something arrives or `catch_up` is called."""
+        self._clock, self._last_ns = clock, clock()
+
+    def catch_up(self) -> None:
+        """Play what was due by now, and report it where the peer does."""
+        self._catch_up()
+        if self._capabilities.reports and self.played:
+            last = self.played[-1]
+            self._report(last.run, last.start_sample + len(last.sound) // self._sample_bytes)
+
+    def _catch_up(self) -> None:
+        if self._clock is not None:
+            passed, self._last_ns = self._clock() - self._last_ns, self._clock()
+            self.pass_time(passed)
+
     def pass_time(self, duration_ns: int) -> None:
         """Let this much time pass at the ear: sound that waits is played, marks between are echoed."""
         self._room_ns += duration_ns
@@ -131,13 +152,11 @@ class Peer:
         while self._queue and self._room_ns > 0:
             item = self._queue[0]
             assert isinstance(item, Sent)
-            self._play(item)
+            if not self._play(item):
+                break
             self._echo()
         if not self._queue:
             self._room_ns = 0
-        if self._capabilities.reports and self.played:
-            last = self.played[-1]
-            self._report(last.run, last.start_sample + len(last.sound) // self._sample_bytes)
 
     @property
     def waiting_ns(self) -> int:
@@ -149,11 +168,13 @@ class Peer:
     def _sample_bytes(self) -> int:
         return self._capabilities.outbound.encoding.sample_bytes
 
-    def _play(self, item: Sent) -> None:
-        """Play as much of the first piece as there is time for."""
+    def _play(self, item: Sent) -> bool:
+        """Play as much of the first piece as there is time for. False: not a sample."""
         sound = self._capabilities.outbound
         whole = len(item.sound) // self._sample_bytes
-        samples = min(whole, max(1, self._room_ns * sound.rate_hz // SECOND))
+        samples = min(whole, self._room_ns * sound.rate_hz // SECOND)
+        if not samples:
+            return False
         size = samples * self._sample_bytes
         self._room_ns -= samples * SECOND // sound.rate_hz
         self.played.append(Sent(item.run, item.start_sample, item.sound[:size]))
@@ -161,6 +182,7 @@ class Peer:
             self._queue.popleft()
         else:
             self._queue[0] = Sent(item.run, item.start_sample + samples, item.sound[size:])
+        return True
 
     def _echo(self) -> None:
         while self._queue and isinstance(self._queue[0], str):

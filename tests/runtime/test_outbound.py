@@ -22,8 +22,9 @@ class Line:
         self.capabilities = Capabilities(**(known | given))  # type: ignore[arg-type]
         self.transport = MemoryTransport(self.capabilities)
         self.peer = self.transport.peer
+        self.peer.follow(lambda: round(self.loop.time() * 1e9))
         self.facts: list[Fact] = []
-        self.out = Outbound(self.transport, self.facts.append, lambda: int(self.loop.time() * 1e9), self.loop)
+        self.out = Outbound(self.transport, self.facts.append, lambda: round(self.loop.time() * 1e9), self.loop)
         self.peer.line = self  # type: ignore[assignment]
 
     def marked(self, name: str) -> None:
@@ -35,7 +36,7 @@ class Line:
     async def pass_ms(self, ms: int) -> None:
         for _ in range(ms // TICK_MS):
             await asyncio.sleep(TICK_MS / 1000)
-            self.peer.pass_time(TICK_MS * MS)
+            self.peer.catch_up()
 
     @property
     def heard(self) -> "array[int]":
