@@ -3,8 +3,10 @@
 import asyncio
 import json
 import logging
+import re
 import threading
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -245,6 +247,16 @@ class TestCall:
 
         asyncio.run(scenario())
         assert ended == [True]
+
+
+def test_the_examples_in_the_docs_are_good() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "agents.md").read_text("utf-8")
+    names: dict[str, Any] = {"__name__": "shop"}
+    for example in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(example, names)  # The docs' own code, which is what is tested.
+    agent = names["agent"]
+    assert [spec.name for spec in agent.setup().tools] == ["find_order", "cancel_order", "end_call"]
+    assert agent.options["llm.openai"]["model"] == "gpt-4.1-mini"
 
 
 class TestAgent:
