@@ -23,6 +23,15 @@ MISSED = (
     "Sorry, I didn't get that. You can book, move, cancel or look up an appointment.",
     "I still didn't get that. Try something like: book an appointment for tuesday at three.",
 )
+ASK_AGAIN = {
+    Asked.SLOT: "Sorry, I didn't get that. Which day and time would you like?",
+    Asked.CHOICE: "Sorry, I didn't get that. Which time would you like?",
+    Asked.WHICH: "Sorry, I didn't get that. On which day is the appointment?",
+    Asked.SURE: "Sorry, shall I cancel it, yes or no?",
+    Asked.AGAIN: "Sorry, shall I try again, yes or no?",
+}
+"""Where something was asked, the same is asked once more."""
+HALF_HEARD = "Sorry, I didn't get the time. What time was that?"
 WISHES: tuple[tuple[Wish, re.Pattern[str]], ...] = (
     (Wish.CANCEL, re.compile(r"\b(cancel|delete|call off)")),
     (Wish.MOVE, re.compile(r"\b(move|reschedule|change|postpone|(?:put|push|bring) (?:it|that|my)|(?:different|another) time)")),
@@ -172,7 +181,15 @@ def answer_shortly(talk: Talk, plain: str) -> Turn:
         return calm, Reply("Hello! Would you like to book, move, cancel or look up an appointment?")
     if YES.search(plain) and talk.asked is Asked.MORE:
         return replace(calm, asked=Asked.NOTHING), Reply("What can I do for you?")
-    return replace(talk, missed=talk.missed + 1), Reply(MISSED[min(talk.missed, 1)])
+    return miss(talk, plain)
+
+
+def miss(talk: Talk, plain: str) -> Turn:
+    """Nothing was understood: ask again, each time more plainly."""
+    missed = replace(talk, missed=talk.missed + 1)
+    if {"oclock", "am", "pm"}.intersection(plain.split()) and "i am" not in plain:
+        return replace(missed, asked=Asked.SLOT), Reply(HALF_HEARD)
+    return missed, Reply(ASK_AGAIN.get(talk.asked) or MISSED[min(talk.missed, 1)])
 
 
 def choice(talk: Talk, plain: str) -> Slot | None:

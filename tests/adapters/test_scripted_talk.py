@@ -95,6 +95,12 @@ TALKS = {
         ("tuesday at three", f"You're booked for {DAY}, at three p.m. {MORE}"),
         ("mumble", "Sorry, I didn't get that. You can book, move, cancel or look up an appointment."),
     ],
+    "half understood": [
+        ("i said o'clock p.m. month", "Sorry, I didn't get the time. What time was that?"),
+        ("five o'clock p.m.", "At five p.m. on which day?"),
+        ("mumble", "Sorry, I didn't get that. Which day and time would you like?"),
+        ("tomorrow", f"You're booked for {DAY}, at five p.m. {MORE}"),
+    ],
     "small talk": [
         ("who are you", "I'm a small scripted demo, not a language model. I can book, move, cancel and look up appointments."),
         ("one moment please", "Of course, take your time."),
