@@ -140,16 +140,16 @@ class FakeVoice:
         maker.alive_max = max(maker.alive_max, maker.alive)
         try:
             await asyncio.sleep(maker.first_ms / 1000)
-            left_ms = len(request.text) * maker.ms_per_char
+            left_ms, made_ms = len(request.text) * maker.ms_per_char, 0
             if maker.words:
                 yield TTSWords(run=request.run, chunk=request.chunk, words=words_of(request.text, maker.ms_per_char))
             while left_ms > 0:
-                if maker.fails_after_ms and maker.made_ms >= maker.fails_after_ms:
-                    maker.fails_after_ms = 0
+                if maker.fails_on and maker.fails_on in request.text and made_ms >= maker.fails_after_ms:
+                    maker.fails_on = ""
                     raise maker.error
                 piece_ms = min(left_ms, maker.piece_ms)
                 await asyncio.sleep(piece_ms * maker.slowness / 1000)
-                maker.made_ms += piece_ms
+                made_ms += piece_ms
                 left_ms -= piece_ms
                 # Each run and chunk sounds different, so that what arrives can be told apart.
                 level = 100 * request.run + request.chunk
@@ -175,7 +175,8 @@ class FakeSynthesizer(FakeProvider):
         """Time to make a second of sound, in seconds."""
         self.words = True
         self.alive = self.alive_max = 0
-        self.made_ms = 0
+        self.fails_on = ""
+        """Part of a text that cannot be finished, the first time."""
         self.fails_after_ms = 0
         self.error: Exception = RuntimeError("set me")
 

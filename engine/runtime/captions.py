@@ -1,10 +1,8 @@
 """What a caller's screen shows, told as it happens: an observer that turns steps into small messages.
 
-It decides nothing and keeps no clock. The messages, as `Transport.send_message` is given them (JSON objects on a wire, all keys always
+It decides nothing and keeps no clock. That a call begins and ends is the transport's to say. The messages, as `Transport.send_message` is given them (JSON objects on a wire, all keys always
 there; times are milliseconds):
 
-    {"type": "session", "state": "started", "call_id": "…"}                 once, first
-    {"type": "session", "state": "ended", "reason": "…"}                    once, last
     {"type": "phase", "phase": "Listening", "at_ms": 1234}                  whenever it changes; the names of core.state.Phase
     {"type": "caller", "turn": 1, "text": "…", "final": false, "backchannel": false}
                                        words so far of a caller's turn; a later message of the same turn replaces it; final: it stands.
@@ -29,7 +27,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import asdict
 
 from engine.core.commands import Commands
-from engine.core.events import AdapterFailed, Event, SessionEnded, SessionStarted
+from engine.core.events import AdapterFailed, Event
 from engine.core.floor import ledger_of
 from engine.core.playout import heard_chars
 from engine.core.state import CallState, Run, RunEnd, State
@@ -60,8 +58,6 @@ class Captions:
         self._stopwatch = Stopwatch(self._show_latency)
 
     def __call__(self, event: Event, before: State, after: State, commands: Commands) -> None:
-        if type(event) is SessionStarted:
-            self._send({"type": "session", "state": "started", "call_id": event.call_id})
         if after.phase is not before.phase:
             self._send({"type": "phase", "phase": after.phase.value, "at_ms": after.at // MS})
         if after.turn is not before.turn:
@@ -78,8 +74,6 @@ class Captions:
         if type(event) is AdapterFailed:
             kind = {"stage": event.stage.value, "provider": event.provider, "kind": event.kind.value}
             self._send({"type": "trouble", **kind})
-        if type(event) is SessionEnded:
-            self._send({"type": "session", "state": "ended", "reason": event.reason})
 
     def _show_caller(self, before: State, after: State) -> None:
         number = before.turn.taken + 1

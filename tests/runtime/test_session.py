@@ -219,7 +219,7 @@ async def test_a_recogniser_that_breaks_in_the_frame_path_is_replaced() -> None:
 async def test_a_voice_that_fails_in_the_middle_loses_nothing_it_made() -> None:
     async with Call() as call:
         call.brain.scripts = [[(50, LONG)]]
-        call.mouth.error, call.mouth.fails_after_ms = fails(FailureKind.CLOSED), 1_000
+        call.mouth.error, call.mouth.fails_after_ms, call.mouth.fails_on = fails(FailureKind.CLOSED), 1_000, LONG
         await call.say("tell me")
         await call.pass_ms(9_000)
         failed = call.facts(AdapterFailed)[0]
