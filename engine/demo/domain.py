@@ -13,11 +13,14 @@ DOMAIN = """
 <teen> = ten | eleven | twelve | thirteen | fourteen | fifteen | sixteen | seventeen | eighteen | nineteen
 <tens> = twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety
 <number> = <unit> | <teen> | <tens> [<unit>] | <unit> hundred [[and] <tens> [<unit>]] | a hundred
+<year> = nineteen <tens> [<unit>] | twenty <unit> | twenty <teen> | twenty twenty [<unit>] | two thousand [and] [<unit>]
 <phone> = <digits> <digits> | <digits> <digits> <digits> | /2/ <digit> <digit> <digit> <digits> <digit> <digit> <digit> <digit> | <pair> <pair> <digits>
 
-# Many say "oh clock", which the dictionary does not know.
+# How words are said that the dictionary knows in one way only: "oh clock"; "a.m." with the throat closed between its letters.
 !o'clock AH K L AA K
 !o'clock OW K L AA K
+!a.m. EY EH M
+!a.m. EY T EH M
 
 # Days
 
@@ -127,14 +130,17 @@ DOMAIN = """
 # Who is calling
 
 /10/ [my name is | this is | it's | i'm | the name is] <name>
-/6/ <name>
+/4/ <name>
 /3/ (it's for | for) (<name> | my wife | my husband | my son | my daughter | my mother | my father | me | myself)
 /3/ [that's] <spelling>
 /2/ it's spelled <spelling>
 /14/ [my number is | my phone number is | it's | the number is] <phone>
 /12/ <phone>
 /10/ <digits>
-/8/ <digit>
+/6/ <pair> <pair>
+/6/ <digit>
+/4/ [my (date of birth | birthday) is | i was born] [on] <month> <ordinal> [<year>]
+/2/ <number> <number> [<year>]
 /3/ <number>
 /2/ (extension | number | option) <digits>
 
