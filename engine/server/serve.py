@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.config import Config
 from engine.errors import ConfigError, EngineError
@@ -21,6 +22,10 @@ MESSAGE_BYTES_MAX = 1024 * 1024
 PING_SECONDS = 15.0
 """Between pings, and for the answer: a peer that is gone without a word is noticed within 30 s."""
 HEAD_BYTES_MAX = 16 * 1024
+HEAD_SECONDS = 10.0
+"""A connection that asks for nothing this long, twice over, is closed, however slowly it dribbles."""
+STRANGERS_MAX = 512
+"""Connections beyond the calls before newcomers are answered with 503."""
 BACKLOG = 2_048
 CLOSING_SECONDS = 5
 """For connections that are left when the calls have ended."""
@@ -28,6 +33,26 @@ EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S10
 """Addresses that mean all of this machine's, and one of them that a browser can open."""
 TOKEN_SECONDS = 3_600
 """The printed link's token. It only opens sessions; those may last longer."""
+
+
+class Http(H11Protocol):
+    """uvicorn's HTTP, which by itself waits for ever for a request that does not end."""
+
+    _idle = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(HEAD_SECONDS, self._check)
+
+    def _check(self) -> None:
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return  # it ended, or is a WebSocket now
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self._idle:
+            self.transport.abort()
+            return
+        self._idle = idle
+        self.loop.call_later(HEAD_SECONDS, self._check)
 
 
 class Server(uvicorn.Server):
@@ -76,7 +101,8 @@ def make_server(app: App, config: Config) -> Server:
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,
-        http="h11",
+        http=Http,
+        limit_concurrency=config.limits.calls_max + STRANGERS_MAX,
         proxy_headers=True,
         forwarded_allow_ips=list(settings.proxies),
         access_log=False,

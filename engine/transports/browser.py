@@ -1,7 +1,8 @@
 """A conversation with a web page over a WebSocket: sound as binary messages both ways, everything else as JSON text.
 
 docs/transports.md describes this wire for those who write their own page. The page reports how far it has played each run, and
-drops what it has when told to `flush` one; sound of a flushed run that is still on its way is dropped when it arrives.
+drops what it holds when told to `flush`. The connection keeps order, so sound that comes after a flush was sent after it: a run
+that was only paused goes on under its old number.
 """
 
 import asyncio
