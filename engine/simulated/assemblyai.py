@@ -48,7 +48,7 @@ class _Session:
         query = peer.websocket.query_params
         self._rate_hz = int(query.get("sample_rate", "16000"))
         self._ear = Ear(self._rate_hz)
-        self._formatted = query.get("format_turns") == "true"
+        self._formatted = query.get("format_turns", "").lower() == "true"
         self._silence_ms = int(query.get("min_turn_silence", "400"))
         self._turn = 0
         self._words: list[Word] = []

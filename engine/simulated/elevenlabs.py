@@ -20,10 +20,11 @@ CONTEXTS_MAX = 5
 
 
 class ElevenLabsServer(SocketProvider):
-    """The socket that carries several contexts."""
+    """The socket that carries several contexts, and the older one that is one utterance."""
 
     def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/v1/text-to-speech/{voice_id}/multi-stream-input", self.accept)]
+        path = "/v1/text-to-speech/{voice_id}"
+        return [WebSocketRoute(f"{path}/{last}", self.accept) for last in ("multi-stream-input", "stream-input")]
 
     def authorized(self, connection: HTTPConnection) -> bool:
         return connection.headers.get("xi-api-key") == self.key
@@ -32,7 +33,26 @@ class ElevenLabsServer(SocketProvider):
         return {"detail": {"status": code or ("invalid_api_key" if status == 401 else "error"), "message": "refused"}}
 
     async def converse(self, peer: Peer) -> None:
-        await _Conversation(peer, self.behaviour).run()
+        if peer.websocket.url.path.endswith("/stream-input"):
+            await _say_once(peer, self.behaviour)
+        else:
+            await _Conversation(peer, self.behaviour).run()
+
+
+async def _say_once(peer: Peer, behaviour: Behaviour) -> None:
+    """The socket of one utterance: text until an empty one, then all the sound, then the end."""
+    text = ""
+    async for message in peer.messages():
+        order = msgspec.json.decode(message)
+        if order["text"] == "":
+            break
+        text += order["text"]
+    rate_hz = int(peer.websocket.query_params["output_format"].rpartition("_")[2])
+    line = Line(behaviour)
+    for piece in pieces(text, rate_hz):
+        await line.step()
+        await peer.send({"audio": piece.sound, "isFinal": None, "alignment": None, "normalizedAlignment": None})
+    await peer.send({"audio": None, "isFinal": True})
 
 
 class _Context:
@@ -143,8 +163,8 @@ class _Conversation:
 
     def _labels(self, name: str, *, last: bool) -> dict[str, object]:
         if self._behaviour.variant == "snake":
-            return {"context_id": name, "is_final": last or None}
-        return {"contextId": name, "isFinal": last or None}
+            return {"context_id": name, "is_final": last}
+        return {"contextId": name, **({"isFinal": True} if last else {})}
 
     def _alignment(self, text: str, piece: Piece) -> dict[str, object] | None:
         chars: list[str] = []

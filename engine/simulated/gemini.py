@@ -17,6 +17,8 @@ from engine.simulated.thinking import Thought, Tool, plain_text, properties_of, 
 
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
 SIGNATURE = "c2lnbmF0dXJl"
+SCHEMA = ("parametersJsonSchema", "parameters_json_schema", "parameters")
+"""The service takes both spellings; the vendor's client sends the second."""
 NO_SIGNATURE = "skip_thought_signature_validator"
 
 
@@ -24,8 +26,10 @@ class GeminiServer(ModelProvider):
     """/v1beta/models/…:streamGenerateContent."""
 
     def routes(self) -> list[BaseRoute]:
-        path = "/v1beta/models/{model}:streamGenerateContent"
-        return [self.ask(path, self._answer), self.listing("/v1beta/models", {"models": []})]
+        # The vendor's client asks for v1 since its version 3; both are served.
+        versions = ("/v1beta", "/v1")
+        asked = [self.ask(f"{version}/models/{{model}}:streamGenerateContent", self._answer) for version in versions]
+        return asked + [self.listing(f"{version}/models", {"models": []}) for version in versions]
 
     def settings(self) -> dict[str, object]:
         return {"base_url": f"{self.url}/v1beta", "api_key": self.key}
@@ -54,7 +58,7 @@ class GeminiServer(ModelProvider):
                 ]
                 said = plain_text(parts) or said
         tools = tuple(
-            Tool(declared["name"], properties_of(declared.get("parametersJsonSchema") or declared.get("parameters")))
+            Tool(declared["name"], properties_of(next((declared[key] for key in SCHEMA if key in declared), None)))
             for tool in body.get("tools", ())
             for declared in tool.get("functionDeclarations", ())
         )
