@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard engine/_*.pyx engine/_*.h)
 
-.PHONY: run test lint simulate bench clean
+.PHONY: run test test-vendors lint simulate bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/engine serve
@@ -16,6 +16,11 @@ test: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/engine simulate --seeds 2000
 	$(BIN)/pytest tests
+
+# The vendors' own clients against the simulated providers. Heavy, so not a part of `test`.
+test-vendors: $(VENV)/.dev
+	$(BIN)/pip install --quiet --group vendors
+	ENGINE_TEST_VENDORS=1 $(BIN)/pytest tests/vendors -W default
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
