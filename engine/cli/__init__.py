@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "config": "check the configuration and show what it comes to",
     "diff": "show where two recorded calls part, or a call and today's rules",
     "explain": "say who owned each millisecond of a recorded call, and what went wrong",
+    "inspect": "walk recorded and running calls on a page",
     "redact": "copy a recorded call without anything that was said",
     "replay": "walk a recorded call again, step by step, with what each step changes",
     "show": "print a recorded call as text",

@@ -12,7 +12,7 @@ CUT_MS = 3_100
 def talk(turns: int, report_ms: int = 100) -> str:
     """A script of so many turns: speech, partials, tokens, chunks with word times, a report of playout every `report_ms`.
 
-    Every third answer is interrupted by the next question. Turns take 11.4 s, 7.5 s after an interruption.
+    Every third answer is interrupted by the next question. Turns take 11.4 s, those that are interrupted 5.6 s.
     """
     lines = ["50 asr open"]
     at = 1_000
@@ -20,7 +20,7 @@ def talk(turns: int, report_ms: int = 100) -> str:
         cut = turn % 3 == 0 and turn < turns
         lines += _asked(at)
         lines += _answered(at + ASKED_MS, turn, report_ms, cut=cut)
-        at += ASKED_MS + (CUT_MS - 80 if cut else SPOKEN_MS + 2_000) + 450
+        at += ASKED_MS + (CUT_MS + 120 if cut else SPOKEN_MS + 2_000)
     return "\n".join(sorted(lines, key=lambda line: int(line.split()[0])))
 
 
@@ -52,5 +52,5 @@ def _answered(at: int, run: int, report_ms: int, *, cut: bool) -> list[str]:
     heard = CUT_MS if cut else SPOKEN_MS
     lines += [f"{start + ms} heard r{run} {ms}" for ms in range(report_ms, heard, report_ms)]
     if cut:
-        return [*lines, f"{start + heard + 20} paused r{run} {heard}", f"{start + heard + 700} cleared r{run} {heard}"]
+        return [*lines, f"{start + heard + 10} paused r{run} {heard}", f"{start + heard + 190} cleared r{run} {heard}"]
     return [*lines, f"{start + heard} played r{run} {heard}"]

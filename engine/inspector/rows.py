@@ -1,0 +1,232 @@
+"""A journal as columns: what the page draws, in a form that a browser takes in without parsing.
+
+A row is a fact or an order. A piece of the table on the wire is: its length (u32), the length of its head (u32), the head (JSON,
+padded with spaces to a multiple of 8), then the columns one after the other in the order of `COLUMNS`, each padded to 8 bytes, then
+the texts as UTF-8. Little-endian throughout. Types are numbers; the head names those that are new.
+"""
+
+import sys
+from array import array
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from engine.core.state import Phase
+from engine.core.units import MS
+
+COLUMNS = (
+    ("at", "d"),  # milliseconds of the session
+    ("value", "d"),  # milliseconds: heard, duration, or place in the caller's sound; NaN where there is none
+    ("offset", "d"),  # of the line in the file, bytes
+    ("seq", "I"),
+    ("text", "I"),  # where the row's text ends in the texts
+    ("run", "H"),
+    ("number", "H"),  # of the request, chunk, ear or tool call
+    ("type", "B"),
+    ("phase", "B"),  # after the step
+)
+TEXT_CHARS_MAX = 400
+"""Of one row; the rest is in its detail."""
+ROWS_MAX = 20_000
+"""In one piece: the first is on the screen while the others are on their way."""
+PHASES = {phase.value: number for number, phase in enumerate(Phase)}
+NAN = float("nan")
+
+assert sys.byteorder == "little" or all(code == "B" for _, code in COLUMNS), "columns are sent as they lie in memory"
+
+
+class Fact(Struct):
+    """As much of a fact as a row shows."""
+
+    type: str
+    run: int = 0
+    request: int = 0
+    chunk: int = 0
+    ear: int = 0
+    call: int = 0
+    text: str = ""
+    output: str = ""
+    name: str = ""
+    arguments: str = ""
+    digit: str = ""
+    reason: str = ""
+    by: str = ""
+    kind: str = ""
+    stage: str = ""
+    provider: str = ""
+    target: str = ""
+    source: str = ""
+    clock: str = ""
+    heard_ns: int | None = None
+    audio_ns: int | None = None
+    duration_ns: int | None = None
+
+
+class Last(Struct):
+    text: str = ""
+
+
+class Messages(Struct):
+    last: Last | None = None
+
+
+class Order(Struct):
+    """As much of an order as a row shows."""
+
+    type: str
+    run: int = 0
+    request: int = 0
+    chunk: int = 0
+    ear: int = 0
+    call: int = 0
+    text: str = ""
+    name: str = ""
+    arguments: str = ""
+    provider: str = ""
+    reason: str = ""
+    target: str = ""
+    messages: Messages | None = None
+
+
+class StepRow(Struct, tag_field="kind", tag="event"):
+    seq: int
+    at: int
+    event: Fact
+    after: str
+    commands: list[Order]
+
+
+class ActivityRow(Struct, tag_field="kind", tag="activity"):
+    at: int
+    source: str = ""
+    what: str = ""
+    run: int = 0
+    data: dict[str, Any] = {}
+
+
+class FooterRow(Struct, tag_field="kind", tag="footer"):
+    pass
+
+
+class TornRow(Struct, tag_field="kind", tag="torn"):
+    reason: str = ""
+
+
+class HeaderRow(Struct, tag_field="kind", tag="header"):
+    pass
+
+
+_decode = msgspec.json.Decoder(StepRow | ActivityRow | FooterRow | TornRow | HeaderRow).decode
+
+
+class Rows:
+    """Takes lines, gives pieces of the table. One for each reader of a journal, since types are numbered as they are met."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, int] = {}
+        self._told = 0
+        self.over = ""
+        """complete, or why not; empty while more may come."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in COLUMNS}
+        self._texts: list[str] = []
+        self._text_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._columns["at"])
+
+    def take(self, raw: bytes, offset: int) -> None:
+        """Add one line. Raises msgspec.DecodeError for a line that is no journal's."""
+        entry = _decode(raw)
+        if type(entry) is StepRow:
+            self._step(entry, offset)
+        elif type(entry) is ActivityRow:
+            text = f"{entry.what} {msgspec.json.encode(entry.data).decode() if entry.data else ''}".strip()
+            self._add(f"~{entry.source}", entry.at, 0, entry.run, 0, None, text, offset, 0)
+        elif type(entry) is FooterRow:
+            self.over = "complete"
+        elif type(entry) is TornRow:
+            self.over = f"torn: {entry.reason}"
+
+    def _step(self, step: StepRow, offset: int) -> None:
+        fact, phase = step.event, PHASES.get(step.after, 0)
+        value = fact.heard_ns if fact.heard_ns is not None else fact.duration_ns
+        if value is None or fact.type.startswith("UserSpeech"):
+            value = fact.audio_ns
+        self._add(fact.type, step.at, step.seq, fact.run, _number(fact), value, _text(fact), offset, phase)
+        for order in step.commands:
+            if order.type != "SetTimer":
+                self._add(
+                    f">{order.type}",
+                    step.at,
+                    step.seq,
+                    order.run,
+                    _number(order),
+                    None,
+                    _order_text(order),
+                    offset,
+                    phase,
+                )
+
+    def _add(
+        self, name: str, at: int, seq: int, run: int, number: int, value: int | None, text: str, offset: int, phase: int
+    ) -> None:
+        kind = self._types.get(name)
+        if kind is None:
+            kind = self._types[name] = min(len(self._types), 255)
+        columns = self._columns
+        columns["at"].append(at / MS)
+        columns["value"].append(NAN if value is None else value / MS)
+        columns["offset"].append(offset)
+        columns["seq"].append(seq)
+        if text:
+            text = text[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode()
+            self._texts.append(text)
+            self._text_bytes += len(text) if text.isascii() else len(text.encode())
+        columns["text"].append(self._text_bytes)
+        columns["run"].append(min(run, 65_535))
+        columns["number"].append(min(number, 65_535))
+        columns["type"].append(kind)
+        columns["phase"].append(phase)
+
+    def piece(self, **head: object) -> bytes:
+        """What was added since the last piece, as bytes. `head`: more to be said in the head."""
+        names = list(self._types)
+        head |= {"rows": len(self), "types": names[self._told :], "first_type": self._told, "over": self.over}
+        self._told = len(names)
+        encoded = msgspec.json.encode(head)
+        encoded += b" " * (-len(encoded) % 8)
+        parts = [len(encoded).to_bytes(4, "little"), encoded]
+        for name, _ in COLUMNS:
+            data = self._columns[name].tobytes()
+            parts += [data, b"\0" * (-len(data) % 8)]
+        parts.append("".join(self._texts).encode())
+        self._clear()
+        body = b"".join(parts)
+        body += b"\0" * ((-len(body) - 4) % 8)
+        return len(body).to_bytes(4, "little") + body
+
+
+def _number(row: Fact | Order) -> int:
+    return row.request or row.chunk or row.call or row.ear
+
+
+def _text(fact: Fact) -> str:
+    if fact.text:
+        return fact.text
+    if fact.name:
+        return f"{fact.name} {fact.arguments}"
+    if fact.kind:
+        return f"{fact.stage} {fact.provider}: {fact.kind}"
+    return fact.output or fact.digit or fact.reason or fact.by or fact.target or fact.clock
+
+
+def _order_text(order: Order) -> str:
+    if order.messages and order.messages.last:
+        return f"{order.provider}\n{order.messages.last.text}"
+    if order.name:
+        return f"{order.name} {order.arguments}"
+    return order.text or order.reason or order.target or order.provider
