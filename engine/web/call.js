@@ -46,12 +46,22 @@ export class Call extends EventTarget {
     const wasLive = this.live;
     this.live = false;
     const final = code === 1000 || code === 1008 || code === 1012;
-    if (!this.resume) this.end("The server refused the connection. If it asks for a token, open the link that it printed.");
+    if (!this.resume) this.refused();
     else if (final || this.tries >= RETRY_MS.length) this.end(reason || "The connection was lost.");
     else {
       if (wasLive) this.tell("lost");
       this.retry = setTimeout(() => this.connect(), RETRY_MS[this.tries++]);
     }
+  }
+
+  /** A page is not told why an upgrade failed; whether the server is there, it can ask. */
+  async refused() {
+    const there = await fetch(new URL("healthz", location.href), { cache: "no-store" }).then((answer) => answer.ok, () => false);
+    this.end(
+      there
+        ? "The server did not let this page in. If it asks for a token, open the link that it printed; if you have many tabs open, close some."
+        : "The server cannot be reached.",
+    );
   }
 
   read(message) {

@@ -108,6 +108,6 @@ async def visiting(
             page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
             await page.goto(server.http)
             yield Visit(page, server)
-            assert [each for each in troubles if "WebSocket" not in each] == []
+            assert [each for each in troubles if "WebSocket" not in each and "Failed to load" not in each] == []
         finally:
             await browser.close()

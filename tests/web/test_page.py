@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import ViewportSize
 
 from engine.agent import Agent
+from tests.server.test_sessions import page
 from tests.web.browser import DESK, PHONE, demo, microphone, visiting
 
 TYPED = Agent(
@@ -109,6 +110,19 @@ def test_a_server_that_stops_is_told_in_words() -> None:
             await visit.wait("body[data-call=live]")
             await visit.server.app.switchboard.drain()
             await visit.wait("#notice:has-text('The server is stopping.')")
+
+    run(main())
+
+
+def test_a_page_that_is_not_let_in_or_finds_nobody_says_which() -> None:
+    async def main() -> None:
+        async with visiting(TYPED, ENGINE_LIMITS_CALLS_PER_ADDRESS="1") as visit, page(visit.server.ws) as other:
+            await other.until(type="ready")
+            await visit.page.click("#talk")
+            await visit.wait("#notice:has-text('did not let this page in')")
+            await visit.page.route("**/healthz", lambda route: route.abort())
+            await visit.page.click("#talk")
+            await visit.wait("#notice:has-text('cannot be reached')")
 
     run(main())
 
