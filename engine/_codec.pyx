@@ -549,27 +549,49 @@ cdef class Outlet(_Stream):
         self.coding = coding_of(encoding)
         self.prepare(source_hz, rate_hz, quality, False)
 
-    cdef bytes written(self, bytes pcm):
+    cdef void encode(self, const int16_t *pcm, uint8_t *out, int64_t n) noexcept:
         if self.coding == ULAW:
-            return pcm16_to_ulaw(pcm)
-        if self.coding == ALAW:
-            return pcm16_to_alaw(pcm)
-        return pcm
+            K.ulaw_encode(pcm, out, n)
+        elif self.coding == ALAW:
+            K.alaw_encode(pcm, out, n)
+        else:
+            memcpy(out, pcm, 2 * n)
+
+    cdef int64_t wire_bytes(self, int64_t samples) noexcept:
+        return 2 * samples if self.coding == PCM16 else samples
+
+    cdef void convert(self, const uint8_t *data, int64_t size, uint8_t *out) noexcept:
+        cdef int16_t made[4096]  # 512 samples become 3072 at most, from 8 to 48 kHz
+        cdef int64_t step, n
+        while size > 0:
+            step = min(size, <int64_t>1024)
+            n = self.due(step)
+            self.feed(data, step, made)
+            self.encode(made, out, n)
+            out += self.wire_bytes(n)
+            data += step
+            size -= step
 
     def push(self, bytes pcm not None):
         cdef int64_t size = PyBytes_GET_SIZE(pcm)
-        cdef bytes out = room_for(2 * self.due(size))
-        self.feed(<uint8_t *>PyBytes_AS_STRING(pcm), size, samples_of(out))
-        return self.written(out)
+        cdef bytes out = room_for(self.wire_bytes(self.due(size)))
+        self.convert(<uint8_t *>PyBytes_AS_STRING(pcm), size, <uint8_t *>PyBytes_AS_STRING(out))
+        return out
 
     def push_base64(self, bytes pcm not None):
-        return to_base64(self.push(pcm))
+        cdef uint8_t wire[2048]
+        cdef int64_t size = PyBytes_GET_SIZE(pcm), n = self.wire_bytes(self.due(size))
+        if n > 2048:
+            return to_base64(self.push(pcm))
+        self.convert(<uint8_t *>PyBytes_AS_STRING(pcm), size, wire)
+        return text_of(wire, n)
 
     def flush(self):
         cdef int64_t n = self.rest()
-        cdef bytes out = room_for(2 * n)
-        self.finish(samples_of(out), n)
-        return self.written(out)
+        cdef bytes tail = room_for(2 * n), out = room_for(self.wire_bytes(n))
+        self.finish(samples_of(tail), n)
+        self.encode(samples_of(tail), <uint8_t *>PyBytes_AS_STRING(out), n)
+        return out
 
     def flush_base64(self):
         return to_base64(self.flush())

@@ -249,10 +249,10 @@ KERNEL int NAMED(base64_decode)(const uint8_t *restrict in, uint8_t *restrict ou
 INLINE int16_t NAMED(one)(const struct filter *f, const int16_t *restrict x, int32_t row) {
     const int16_t *restrict taps = f->rows + (int64_t)row * f->stride;
     int32_t coarse = 0, fine = 0;
-    for (int32_t i = f->from; i < f->to; i++) coarse += x[i] * taps[i - f->from];
+    for (int64_t i = f->from; i < f->to; i++) coarse += x[i] * taps[i - f->from];
     if (!f->fine) return saturate16((coarse + (1 << (COARSE_BITS - 1))) >> COARSE_BITS);
     taps += f->to - f->from;
-    for (int32_t i = 0; i < f->taps; i++) fine += x[i] * taps[i];
+    for (int64_t i = 0; i < f->taps; i++) fine += x[i] * taps[i];
     fine = (fine + (1 << (COARSE_BITS + f->fine - 1))) >> f->fine;
     return saturate16((coarse + fine) >> COARSE_BITS);
 }
@@ -307,21 +307,41 @@ KERNEL APART int32_t NAMED(fours)(const struct filter *f, const int16_t *held, i
 }
 
 /* Split x into `down` streams of every down-th sample. */
-INLINE void NAMED(deal)(const int16_t *restrict x, int16_t (*restrict streams)[STREAM], int32_t down, int32_t n) {
+KERNEL APART void NAMED(deal)(const int16_t *restrict x, int16_t (*restrict streams)[STREAM], int32_t down, int32_t n) {
     if (down == 2) {
-        for (int32_t k = 0; k < n; k++) {
+        for (int64_t k = 0; k < n; k++) {
             streams[0][k] = x[2 * k];
             streams[1][k] = x[2 * k + 1];
         }
     } else if (down == 3) {
-        for (int32_t k = 0; k < n; k++) {
+        for (int64_t k = 0; k < n; k++) {
             streams[0][k] = x[3 * k];
             streams[1][k] = x[3 * k + 1];
             streams[2][k] = x[3 * k + 2];
         }
     } else {
-        for (int32_t k = 0; k < n; k++)
-            for (int32_t m = 0; m < down; m++) streams[m][k] = x[down * k + m];
+        for (int64_t k = 0; k < n; k++)
+            for (int64_t m = 0; m < down; m++) streams[m][k] = x[down * k + m];
+    }
+}
+
+/* The other way round: the outputs of `up` rows in turn. */
+KERNEL APART void NAMED(collect)(const int16_t *const *made, int16_t *restrict out, int32_t up, int32_t n) {
+    const int16_t *const a = made[0], *const b = made[1], *const c = made[up > 2 ? 2 : 0];
+    if (up == 2) {
+        for (int64_t k = 0; k < n; k++) {
+            out[2 * k] = a[k];
+            out[2 * k + 1] = b[k];
+        }
+    } else if (up == 3) {
+        for (int64_t k = 0; k < n; k++) {
+            out[3 * k] = a[k];
+            out[3 * k + 1] = b[k];
+            out[3 * k + 2] = c[k];
+        }
+    } else {
+        for (int64_t k = 0; k < n; k++)
+            for (int64_t row = 0; row < up; row++) out[up * k + row] = made[row][k];
     }
 }
 
@@ -331,7 +351,7 @@ INLINE void NAMED(column)(const struct filter *f, const int16_t *const *x, int32
     const int32_t step = sizeof(VEC) / sizeof(int16_t), down = f->down, pairs = f->pairs;
     const int32_t from = f->from / (2 * down), to = f->to / (2 * down);
     const VEC half = SPREAD(1 << (COARSE_BITS + f->fine - 1));
-    for (int32_t k = 0; k < n; k += 2 * step) {
+    for (int64_t k = 0; k < n; k += 2 * step) {
         VEC c0 = ZERO(), c1 = ZERO(), c2 = ZERO(), c3 = ZERO(), f0 = half, f1 = half, f2 = half, f3 = half;
 #define TAKE(a, t) \
     { \
@@ -346,7 +366,7 @@ INLINE void NAMED(column)(const struct filter *f, const int16_t *const *x, int32
             const int32_t begin = f->spans[2 * at], end = f->spans[2 * at + 1];
             const int32_t *coarse = f->coarse_pairs + at * pairs, *fine = f->fine_pairs + at * pairs;
             const int16_t *s = x[m] + k;
-            int32_t i = begin;
+            int64_t i = begin;
             if (!f->fine) {
                 for (; i < end; i++) TAKE(c, coarse[i])
                 continue;
@@ -379,26 +399,26 @@ INLINE void NAMED(column)(const struct filter *f, const int16_t *const *x, int32
 /* Whole cycles of a filter of few rows: `up` outputs for `down` samples each. `first` is the window of the first output. */
 KERNEL APART void NAMED(cycles)(const struct filter *f, const int16_t *first, int16_t *restrict out, int32_t n) {
     int16_t streams[FEW][STREAM], columns[FEW][CYCLES];
+    const int16_t *made[FEW];
     const int32_t up = f->up, down = f->down;
     assert(up <= FEW && down <= FEW && n <= CYCLES && n + 2 * f->pairs + BEYOND <= STREAM);
     int32_t at = 0; /* where the row's window begins, after the first row's */
     if (down > 1) NAMED(deal)(first, streams, down, n + 2 * f->pairs + 1);
-    for (int32_t row = 0; row < up; row++) {
+    /* Where every sample has an output of its own, that output is the sample: all other taps of the row are zero. */
+    const int32_t kept = down == 1 && up > 1;
+    if (kept) {
+        made[0] = first + f->taps - 1 - f->half / up;
+        at = f->advance[0];
+    }
+    for (int32_t row = kept; row < up; row++) {
         const int16_t *x[FEW];
         for (int32_t m = 0; m < down; m++)
             x[m] = down > 1 ? streams[(at + m) % down] + (at + m) / down : first + at;
+        made[row] = columns[row];
         NAMED(column)(f, x, row, up > 1 ? columns[row] : out, n);
         at += f->advance[row];
     }
-    if (up == 2) {
-        for (int32_t k = 0; k < n; k++) {
-            out[2 * k] = columns[0][k];
-            out[2 * k + 1] = columns[1][k];
-        }
-    } else if (up > 2) {
-        for (int32_t k = 0; k < n; k++)
-            for (int32_t row = 0; row < up; row++) out[up * k + row] = columns[row][k];
-    }
+    if (up > 1) NAMED(collect)(made, out, up, n);
 }
 #endif
 
