@@ -84,6 +84,8 @@ class UserSpeechStarted(Fact, frozen=True, gc=False, kw_only=True):
     """The detector's answer for the frame that decided, 0 to 1."""
     heard_ns: int = 0
     """How much of the caller's sound had arrived when this was decided. 0: unknown."""
+    level_db: int = 0
+    """The loudest frame of this voice so far, RMS in dB below full scale, so -96 to 0. 0: not measured."""
 
 
 class UserSpeechStopped(Fact, frozen=True, gc=False, kw_only=True):
@@ -93,6 +95,8 @@ class UserSpeechStopped(Fact, frozen=True, gc=False, kw_only=True):
     """Where in the caller's sound speech ended; the hangover that proved it lies behind it."""
     heard_ns: int = 0
     """How much of the caller's sound had arrived when this was decided. 0: unknown."""
+    level_db: int = 0
+    """The loudest frame of this voice. 0: not measured."""
 
 
 class DTMFPressed(Fact, frozen=True, gc=False, kw_only=True):
@@ -304,6 +308,8 @@ class TimerFired(Fact, frozen=True, gc=False, kw_only=True):
     clock: Clock = Clock.WALL
     audio_ns: int = 0
     """How much of the caller's sound has been heard (for the audio clock)."""
+    level_db: int = 0
+    """The loudest frame of the voice that is heard now. 0: none, or not measured."""
 
 
 class RunCancelled(Fact, frozen=True, gc=False, kw_only=True):

@@ -26,8 +26,11 @@ from engine.core.floor import floor_run, has_sounded, is_synthesised, ledger_of,
 from engine.core.policy import OnInterrupt, Policy, Setup
 from engine.core.state import NEVER, CallState, Contest, Deadlines, Run, RunEnd, State, ToolCall, Turn
 from engine.core.turn import words_of
-from engine.core.units import LIMITS
-from engine.core.words import is_backchannel, opens_with_stop_word, word_count
+from engine.core.units import LIMITS, MS
+from engine.core.words import is_backchannel, may_become_backchannel, opens_with_stop_word, word_count
+
+FAR_AGAIN_NS = 100 * MS
+"""A voice that was too quiet is looked at again after this: the caller may have begun to speak into it."""
 
 # Facts.
 
@@ -94,9 +97,21 @@ def _forget(state: State) -> State:
 def _voiced_ns(state: State, run: Run) -> int:
     """How long the caller has been speaking into this run, in the caller's sound. 0 when quiet, or not since the last turn."""
     turn = state.turn
-    if not turn.speaking or turn.speech_ns is None:
+    if not turn.speaking or turn.speech_ns is None or _is_far(state):
         return 0
     return state.audio_ns - max(turn.speech_ns, run.began_audio_ns)
+
+
+def _long_voice_ns(policy: Policy) -> int:
+    """When a voice is known to have lasted `interrupt_ns`: only after the hangover is it certain that it has not ended before."""
+    return policy.interrupt_ns + policy.voice_hangover_ns
+
+
+def _is_far(state: State) -> bool:
+    """Whether the voice is somebody else's in the room, by its loudness against the caller's own turns."""
+    turn, policy = state.turn, state.setup.policy
+    own_db = turn.own_level_db or policy.own_level_db
+    return bool(turn.level_db) and turn.level_db < own_db - policy.near_db
 
 
 def _caller_takes_floor(state: State, run: Run) -> bool:
@@ -109,8 +124,10 @@ def _caller_takes_floor(state: State, run: Run) -> bool:
             return True
         if is_backchannel(words, policy.backchannels):
             return _answers_question(state, run) and not turn.speaking
+        if turn.speaking and may_become_backchannel(words, policy.backchannels):
+            return _voiced_ns(state, run) >= _long_voice_ns(policy)
         return word_count(words) >= policy.interrupt_words
-    return _voiced_ns(state, run) >= policy.interrupt_ns
+    return _voiced_ns(state, run) >= _long_voice_ns(policy)
 
 
 def _answers_question(state: State, run: Run) -> bool:
@@ -157,6 +174,8 @@ def _keep_backchannel(state: State) -> State:
         speech_ns=None,  # This stretch of voice has been judged; only words, or another stretch, may contest the floor again.
         onset_at=turn.onset_at if turn.speaking else None,
         pause_ns=turn.pause_ns,
+        level_db=turn.level_db,
+        own_level_db=turn.own_level_db,
         taken=turn.taken,
         last_text=words or turn.last_text,
         last_end=turn.last_end,
@@ -245,7 +264,9 @@ def deadlines(state: State) -> Deadlines:
 
 def _audio_deadline(state: State, run: Run, turn: Turn, policy: Policy) -> int | None:
     if turn.speaking and turn.speech_ns is not None:
-        wait = policy.interrupt_ns if state.contest.run else policy.yield_ns
+        if _is_far(state):
+            return state.audio_ns + FAR_AGAIN_NS
+        wait = _long_voice_ns(policy) if state.contest.run else policy.yield_ns
         return max(turn.speech_ns, run.began_audio_ns) + wait
     if turn.quiet_ns is not None and (state.contest.run or words_of(turn)):
         return turn.quiet_ns + policy.resume_ns

@@ -76,6 +76,11 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     # Barge-in, in two stages. Stretches of speech are measured on the audio clock.
     yield_ns: int = 120 * MS
     """Voiced speech that pauses the agent. Below 100 ms lip smacks pause it; peers cut at 203 to 569 ms (measured)."""
+    near_db: int = 18
+    """A voice this much quieter than the caller's own does not pause the agent: it is somebody else in the room. Its words still may. A
+    guess: 2 m against 10 cm is 26 dB in the open and 15 to 20 dB in a room. 96: every voice counts."""
+    own_level_db: int = -26
+    """How loud the caller is taken to be until the first turn has shown it. Telephone networks aim at -20 to -26 dB (ITU-T G.168)."""
     interrupt_ns: int = 700 * MS
     """Speech this long takes the floor without a word recognised. Backchannels last 200 to 600 ms."""
     interrupt_words: int = 1

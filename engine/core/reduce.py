@@ -90,7 +90,7 @@ def count_rejected(state: State, event: InputRejected) -> tuple[State, Commands]
     return replace(state, counters=replace(state.counters, rejected=state.counters.rejected + 1)), NOTHING
 
 
-def only_time(state: State, event: TimerFired | RunCancelled) -> tuple[State, Commands]:
+def only_time(state: State, event: RunCancelled) -> tuple[State, Commands]:
     """Nothing but the clock: what is due is found by the SETTLE steps."""
     return state, NOTHING
 
@@ -127,7 +127,7 @@ RULES: dict[type[Fact], Row] = dict(
         on(PlayoutCleared, playout.note_heard, conversation.rewrite_heard),
         on(PlayoutDone, playout.note_heard, playout.note_drained, conversation.rewrite_heard),
         on(ToolResult, tools.keep_result, conversation.rewrite_result),
-        on(TimerFired, only_time),
+        on(TimerFired, turn.follow_level),
         on(RunCancelled, only_time),
         on(AdapterFailed, ear.change_ear, recovery.change_model, speech.change_voice, tools.fail_call),
         on(SayRequested, response.queue_text),

@@ -80,6 +80,10 @@ class Turn(Struct, frozen=True, gc=False, kw_only=True):
     keys: str = ""
     """Keys pressed and not yet a turn."""
     keyed_at: int = 0
+    level_db: int = 0
+    """How loud the present, or last, voice is at its loudest. 0: not measured."""
+    own_level_db: int = 0
+    """How loud the caller's turns were, smoothed. 0: not known yet."""
     pause_ns: int = 0
     """The caller's own mid-turn pauses, smoothed. 0: none known."""
     taken: int = 0

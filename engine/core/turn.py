@@ -15,6 +15,7 @@ from engine.core.events import (
     ASRPartial,
     ASRTurnResumed,
     DTMFPressed,
+    TimerFired,
     TurnPredicted,
     UserSpeechStarted,
     UserSpeechStopped,
@@ -68,6 +69,7 @@ def follow_voice(state: State, event: UserSpeechStarted) -> tuple[State, Command
         asked_final_at=None,
         complete_prob=None,
         pause_ns=pause_ns,
+        level_db=event.level_db,
     )
     return replace(state, turn=turn), NOTHING
 
@@ -76,9 +78,21 @@ def follow_silence(state: State, event: UserSpeechStopped) -> tuple[State, Comma
     """The caller is quiet: the wait begins where speech ended, not where that was noticed."""
     hangover = max(0, event.heard_ns - event.audio_ns)
     turn = replace(
-        state.turn, speaking=False, quiet_ns=event.audio_ns, quiet_at=max(0, state.at - hangover), asked_final_at=None
+        state.turn,
+        speaking=False,
+        quiet_ns=event.audio_ns,
+        quiet_at=max(0, state.at - hangover),
+        asked_final_at=None,
+        level_db=event.level_db or state.turn.level_db,
     )
     return replace(state, turn=turn), NOTHING
+
+
+def follow_level(state: State, event: TimerFired) -> tuple[State, Commands]:
+    """How loud the voice has become."""
+    if not event.level_db or not state.turn.speaking:
+        return state, NOTHING
+    return replace(state, turn=replace(state.turn, level_db=event.level_db)), NOTHING
 
 
 def keep_partial(state: State, event: ASRPartial) -> tuple[State, Commands]:
@@ -100,7 +114,8 @@ def keep_final(state: State, event: ASRFinal) -> tuple[State, Commands]:
     turn = replace(
         turn,
         text=joined(turn.text, text)[: LIMITS.transcript_chars],
-        partial=turn.partial if _is_of_later_words(turn.partial, text) else "",
+        # A final that was asked for in the silence covers all there was; one that comes by itself may be of the words before.
+        partial=turn.partial if turn.asked_final_at is None and _is_of_later_words(turn.partial, text) else "",
         final=event.text,
         final_speech_ns=turn.speech_ns,
         changed_at=state.at,
@@ -192,6 +207,8 @@ def _taken(state: State, end: TurnEnd) -> Turn:
     return Turn(
         speaking=turn.speaking,
         pause_ns=turn.pause_ns,
+        level_db=turn.level_db,
+        own_level_db=_own_level_db(turn) if words_of(turn) else turn.own_level_db,
         taken=turn.taken + worthwhile,
         last_text=text if worthwhile else turn.last_text,
         last_end=end if worthwhile else turn.last_end,
@@ -203,6 +220,13 @@ def _taken(state: State, end: TurnEnd) -> Turn:
         final=turn.final,
         final_speech_ns=turn.final_speech_ns,
     )
+
+
+def _own_level_db(turn: Turn) -> int:
+    """The caller's level, with this turn's in it."""
+    if not turn.level_db:
+        return turn.own_level_db
+    return turn.level_db if not turn.own_level_db else (3 * turn.own_level_db + turn.level_db) // 4
 
 
 def _deserves_reply(state: State) -> bool:

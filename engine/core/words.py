@@ -42,6 +42,17 @@ def is_backchannel(text: str, backchannels: tuple[str, ...]) -> bool:
     return True
 
 
+def may_become_backchannel(text: str, backchannels: tuple[str, ...]) -> bool:
+    """Whether `text` is how signs of listening begin ("i" of "i see", "yeah all" of "yeah all right")."""
+    words = normalised(text).split()
+    for count in range(len(words)):
+        head, tail = " ".join(words[:count]), " ".join(words[count:])
+        begins = any(normalised(phrase).startswith(tail) for phrase in backchannels)
+        if begins and (not head or is_backchannel(head, backchannels)):
+            return True
+    return False
+
+
 def opens_with_stop_word(text: str, stop_words: tuple[str, ...]) -> bool:
     """Whether `text` begins with a word that takes the floor at any length."""
     words = normalised(text) + " "

@@ -9,6 +9,7 @@ Rule 2. The audio clock counts frames. A burst after jitter neither shortens nor
 Rule 3. Sound much faster than real time is refused, counted, and told at most once a second.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -42,6 +43,9 @@ LEVEL_FRAMES = 5
 """A level for the screen every tenth of a second."""
 
 DIGITS = frozenset("0123456789*#ABCD")
+
+
+FULL_SCALE = 32_768
 
 
 class Inbound:
@@ -79,6 +83,8 @@ class Inbound:
         self.deadline_ns: int | None = None
         """When on the audio clock the rules want to be asked."""
         self.speaking = False
+        self._loudest = 0
+        """RMS of the loudest frame of the voice at hand, in sample units."""
         self._edge_ns = 0
         """Quiet: where the voiced frames at hand began. Speaking: where the last voiced frame ended."""
 
@@ -196,9 +202,9 @@ class Inbound:
         self._give(frame)
         prob = self._score(frame)
         self.audio_ns += FRAME_NS
-        self._follow(prob)
+        self._follow(prob, frame)
         if self.deadline_ns is not None and self.audio_ns >= self.deadline_ns:
-            self._post(TimerFired(clock=Clock.AUDIO, audio_ns=self.audio_ns))
+            self._post(TimerFired(clock=Clock.AUDIO, audio_ns=self.audio_ns, level_db=self._level_db()))
         if self._meter is not None and self.audio_ns % (LEVEL_FRAMES * FRAME_NS) == 0:
             self._meter(level(frame).rms, prob)
 
@@ -207,19 +213,29 @@ class Inbound:
         if not self._spoke and len(self._kept) > QUIET_KEPT_FRAMES:
             self._kept.popleft()
 
-    def _follow(self, prob: float) -> None:
+    def _level_db(self) -> int:
+        """The loudest frame of the voice at hand, in whole dB below full scale. 0: there is none."""
+        return round(20 * math.log10(self._loudest / FULL_SCALE)) if self._loudest else 0
+
+    def _follow(self, prob: float, frame: bytes) -> None:
         """Edges of speech. At most one fact."""
         now_ns = self.audio_ns
+        if prob >= self._policy.voice_prob_stop:
+            self._loudest = max(self._loudest, level(frame).rms)
+        elif not self.speaking:
+            self._loudest = 0
         if self.speaking:
             if prob >= self._policy.voice_prob_stop:
                 self._edge_ns = now_ns
             elif now_ns - self._edge_ns >= self._policy.voice_hangover_ns:
                 self.speaking = False
                 ended, self._edge_ns = self._edge_ns, now_ns
-                self._post(UserSpeechStopped(audio_ns=ended, heard_ns=now_ns))
+                level_db, self._loudest = self._level_db(), 0
+                self._post(UserSpeechStopped(audio_ns=ended, heard_ns=now_ns, level_db=level_db))
         elif prob < self._policy.voice_prob_start:
             self._edge_ns = now_ns
         elif now_ns - self._edge_ns >= self._policy.voice_onset_ns:
             self.speaking = self._spoke = True
             began, self._edge_ns = self._edge_ns, now_ns
-            self._post(UserSpeechStarted(audio_ns=began, speech_prob=prob, heard_ns=now_ns))
+            level_db = self._level_db()
+            self._post(UserSpeechStarted(audio_ns=began, speech_prob=prob, heard_ns=now_ns, level_db=level_db))

@@ -142,11 +142,78 @@ def test_a_long_voice_takes_the_floor_without_a_word() -> None:
         2010  playing r1                               [Speaking]
         2400  caller speaks
         2520  timer                                   -> pause r1
-        3100  timer                                   -> clear r1, cancel r1  [Interrupted]
-        3200
+        3260  timer                                   -> clear r1, cancel r1  [Interrupted]
+        3400
         """
     )
     assert state.contest.wordless
+
+
+def test_the_beginning_of_a_backchannel_is_not_taken_for_words() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   caller speaks                            [Listening]
+        1400  asr final "what time is it?"             [Transcribing]
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "what time is it?"
+        1850  timer                                   -> open r1  [Generating]
+        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
+        2000  tts r1 c1 done 800
+        2010  playing r1                               [Speaking]
+        2400  caller speaks
+        2520  timer                                   -> pause r1
+        2521  paused r1 400
+        2600  asr partial "i"
+        2800  asr partial "i see"
+        2900  caller quiet
+        3050  timer                                   -> finalize
+        3250  timer                                   -> resume r1
+        3400
+        """
+    )
+    assert state.contest.resumed == 1
+
+
+def test_somebody_far_away_does_not_pause_the_agent() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   caller speaks                            [Listening]
+        1400  asr final "what time is it?"             [Transcribing]
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "what time is it?"
+        1850  timer                                   -> open r1  [Generating]
+        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
+        2000  tts r1 c1 done 800
+        2010  playing r1                               [Speaking]
+        2400  caller speaks level_db=-50
+        3300  caller quiet level_db=-48
+        3450  timer                                   -> finalize
+        3800
+        """
+    )
+    assert state.contest.resumed == state.contest.interrupted == 0
+
+
+def test_a_quiet_caller_is_known_by_their_own_turns() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   caller speaks level_db=-48               [Listening]
+        1400  asr final "what time is it?"             [Transcribing]
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "what time is it?"
+        1850  timer                                   -> open r1  [Generating]
+        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
+        2000  tts r1 c1 done 800
+        2010  playing r1                               [Speaking]
+        2400  caller speaks level_db=-50
+        2520  timer                                   -> pause r1
+        2600
+        """
+    )
+    assert state.contest.run == 1
 
 
 def test_the_recognisers_start_of_turn_takes_the_floor() -> None:
@@ -356,11 +423,10 @@ def test_a_long_noise_that_took_the_floor_is_asked_about_so_that_the_agent_is_no
         2010  playing r1                               [Speaking]
         2400  caller speaks
         2520  timer                                   -> pause r1
-        3100  timer                                   -> clear r1, cancel r1  [Interrupted]
-        3200
-        3400  caller quiet                             [Idle]
-        3550  timer                                   -> finalize
-        4600  timer                                   -> open r2, tts r2 "Sorry, I didn't catch that."  [Generating]
+        3260  timer                                   -> clear r1, cancel r1  [Interrupted]
+        3500  caller quiet                             [Idle]
+        3650  timer                                   -> finalize
+        4700  timer                                   -> open r2, tts r2 "Sorry, I didn't catch that."  [Generating]
         5000
         """
     )

@@ -229,6 +229,22 @@ def test_a_final_that_comes_after_the_next_partial_keeps_both() -> None:
     assert state.turn.last_text == "book it for Tuesday"
 
 
+def test_a_final_that_was_asked_for_replaces_the_partial_whatever_its_words() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   caller speaks                            [Listening]
+        1400  asr partial "when do"                    [Transcribing]
+        1500  caller quiet
+        1650  timer                                   -> finalize
+        1700  asr final "november nineteenth"
+        2200  timer                                   -> open r1, llm r1 "november nineteenth"  [Generating]
+        2600
+        """
+    )
+    assert state.turn.last_text == "november nineteenth"
+
+
 def test_a_turn_waits_for_its_last_final_but_not_for_ever() -> None:
     state = check(
         """

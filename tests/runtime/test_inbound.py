@@ -85,13 +85,13 @@ class Way:
 
 def test_speech_begins_where_it_began_and_not_where_it_was_proven() -> None:
     facts = Way().hear(QUIET, 10).hear(VOICE, 2).facts
-    assert facts == [UserSpeechStarted(audio_ns=200 * MS, speech_prob=1.0, heard_ns=240 * MS)]
+    assert facts == [UserSpeechStarted(audio_ns=200 * MS, speech_prob=1.0, heard_ns=240 * MS, level_db=-15)]
 
 
 def test_speech_ends_where_it_ended_and_not_where_it_was_proven() -> None:
     way = Way().hear(VOICE, 10).hear(QUIET, 7)
     assert len(way.facts) == 1
-    assert way.hear(QUIET).facts[1] == UserSpeechStopped(audio_ns=200 * MS, heard_ns=360 * MS)
+    assert way.hear(QUIET).facts[1] == UserSpeechStopped(audio_ns=200 * MS, heard_ns=360 * MS, level_db=-15)
 
 
 def test_a_click_is_not_speech() -> None:
@@ -128,7 +128,7 @@ def test_a_burst_counts_as_much_as_the_sound_it_carries() -> None:
     way = Way()
     way.clock_ns = SECOND
     way.way.hear(QUIET * 25 + VOICE * 2)
-    assert way.facts == [UserSpeechStarted(audio_ns=500 * MS, speech_prob=1.0, heard_ns=540 * MS)]
+    assert way.facts == [UserSpeechStarted(audio_ns=500 * MS, speech_prob=1.0, heard_ns=540 * MS, level_db=-15)]
 
 
 def test_telephone_sound_arrives_in_base64() -> None:

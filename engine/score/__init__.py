@@ -1,0 +1,11 @@
+"""The scorecard: labelled scenes, played through the real detector and the real pipeline, and scored by public definitions.
+
+    sounds.py    the material: voices, coughs, clicks, noise
+    scenes.py    what happens in each scene, and what would be right
+    cast.py      providers with known delays, so that theirs can be told from ours
+    stage.py     one scene, on virtual time
+    card.py      the definitions, the figures, the aims
+
+The caller's sound goes through μ-law at 8 kHz, as on a telephone. Recogniser, model and voice are scripted; the detector, the pacing and the
+rules are the ones that take real calls.
+"""

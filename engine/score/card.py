@@ -1,0 +1,122 @@
+"""The definitions, the figures and the aims. Definitions: τ-voice for yielding and selectivity, EVA for the operating point."""
+
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from engine.core.units import MS, SECOND
+from engine.score.cast import SOUND_MS, TOKEN_MS
+from engine.score.scenes import Kind, Scene
+from engine.score.stage import Result
+
+YIELD_NS = 2 * SECOND
+"""An interruption counts as yielded to when the agent is silent within this (τ-voice)."""
+BACK_NS = 1 * SECOND
+"""A yielding counts as none when the agent goes on, losing nothing, within this of the caller's last sound."""
+
+
+class Row(Struct, frozen=True):
+    """One line of the card."""
+
+    name: str
+    figure: str
+    aim: str
+    met: bool
+
+
+Played = list[tuple[Scene, Result]]
+
+
+def card(played: Played) -> Iterator[Row]:
+    """All rows."""
+    yield from _yielding(played)
+    yield from _selecting(played)
+    yield from _answering(played)
+    yield from _remembering(played)
+
+
+def _yielding(played: Played) -> Iterator[Row]:
+    cuts = [result for scene, result in played if scene.kind is Kind.INTERRUPTION]
+    stops = sorted(_ms(r.paused_ns - r.onset_ns) for r in cuts if r.paused_ns is not None)
+    rate = _rate(cuts, lambda r: r.paused_ns is not None and r.lost and r.paused_ns - r.onset_ns <= YIELD_NS)
+    yield _at_least("yield rate", rate, 0.98, len(cuts))
+    yield _at_most("stop latency p50, ms", _at(stops, 0.5), 200)
+    yield _at_most("stop latency p95, ms", _at(stops, 0.95), 350)
+    yield _at_most("stop latency max, ms", _at(stops, 1.0), YIELD_NS / MS)
+    cancelled = _rate(cuts, lambda r: r.cancelled_at_once)
+    yield _at_least("models cancelled in the deciding step", cancelled, 1.0, len(cuts))
+
+
+def _selecting(played: Played) -> Iterator[Row]:
+    aims = {Kind.BACKCHANNEL: 0.85, Kind.COUGH: 0.6, Kind.CLICK: 0.6, Kind.SIDE_SPEECH: 0.6, Kind.NOISE: 0.6}
+    for kind, aim in aims.items():
+        results = [result for scene, result in played if scene.kind is kind]
+        yield _at_least(f"selectivity: {kind.value}", _rate(results, _keeps_floor), aim, len(results))
+
+
+def _keeps_floor(result: Result) -> bool:
+    """It did not stop; or it went on soon after, with every sample."""
+    if result.lost:
+        return False
+    if result.paused_ns is None:
+        return True
+    return result.resumed_ns is not None and result.resumed_ns - result.last_ns <= BACK_NS and not result.gap_samples
+
+
+def _answering(played: Played) -> Iterator[Row]:
+    turns = [result for scene, result in played if not scene.kind.is_overlap]
+    providers = TOKEN_MS + SOUND_MS
+    answered = [r for r in turns if r.answered_ns is not None and not r.over_caller]
+    total = sorted(_ms((r.answered_ns or 0) - r.last_ns) for r in answered)
+    yield _at_least("answered", _rate(turns, lambda r: r.answered_ns is not None), 0.99, len(turns))
+    yield _at_most("agent interrupts the caller", _rate(turns, lambda r: r.over_caller), 0.05)
+    yield _at_most("response p50, ms", _at(total, 0.5), 1_000 + providers)
+    yield _at_most("response p95, ms", _at(total, 0.95), 2_000 + providers)
+    over = sorted(each - providers for each in total)
+    yield _at_most("response over the providers p50, ms", _at(over, 0.5), 1_000)
+    for kind in (Kind.PLAIN, Kind.PAUSE, Kind.DIGITS, Kind.YES_NO):
+        times = sorted(
+            _ms((r.answered_ns or 0) - r.last_ns)
+            for scene, r in played
+            if scene.kind is kind and r.answered_ns is not None and not r.over_caller
+        )
+        if times:
+            yield Row(f"  {kind.value}, p50, ms", f"{_at(times, 0.5):.0f}", "", True)
+
+
+def _remembering(played: Played) -> Iterator[Row]:
+    cuts = [(scene, result) for scene, result in played if scene.kind is Kind.INTERRUPTION and result.lost]
+    for timed, name, aim in ((True, "with word times", 0), (False, "without", 12)):
+        errors = sorted(abs(result.text_error) for scene, result in cuts if scene.word_times is timed)
+        yield _at_most(f"heard-text error {name}, worst, characters", _at(errors, 1.0), aim)
+    yield _at_most("stale samples", sum(result.stale_samples for _, result in played), 0)
+    yield _at_most("stuck calls", sum(result.stuck for _, result in played), 0)
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """The card as lines of text."""
+    width = max(len(row.name) for row in rows)
+    yield f"{'':<{width}}  {'measured':>10}  aim"
+    for row in rows:
+        mark = "" if row.met else "   MISSED"
+        yield f"{row.name:<{width}}  {row.figure:>10}  {row.aim}{mark}"
+
+
+def _ms(ns: int) -> float:
+    return ns / MS
+
+
+def _rate(results: list[Result], good: Callable[[Result], bool]) -> float:
+    return sum(map(good, results)) / len(results) if results else 0.0
+
+
+def _at(ordered: list[float] | list[int], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def _at_least(name: str, value: float, aim: float, count: int) -> Row:
+    return Row(name, f"{value:.2f}", f">= {aim:.2f}  (n = {count})", value >= aim)
+
+
+def _at_most(name: str, value: float, aim: float) -> Row:
+    return Row(name, f"{value:.2f}" if aim < 1 and aim else f"{value:.0f}", f"<= {aim:g}", value <= aim)
