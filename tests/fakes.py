@@ -5,7 +5,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Self
 
-from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, SpeechRequest
+from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, SpeechRequest, VoiceDetector
 from engine.core.commands import Commands
 from engine.core.events import ASRFinal, ASROpened, ASRPartial, Event, LLMDone, LLMToken, LLMToolCall, TTSWords, Word
 from engine.core.policy import Policy, Setup, ToolSpec
@@ -219,7 +219,12 @@ class Call:
     """A session on a memory transport in virtual time, and everything a test wants to look at."""
 
     def __init__(
-        self, capabilities: Capabilities = CAPABILITIES, *, observers: Sequence[Observer] = (), **setup: Any
+        self,
+        capabilities: Capabilities = CAPABILITIES,
+        *,
+        observers: Sequence[Observer] = (),
+        detector: VoiceDetector | None = None,
+        **setup: Any,
     ) -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, ElasticLoop)
@@ -235,7 +240,7 @@ class Call:
             self.transport,
             Setup(**given),
             Providers(asr={"ears": self.ears}, llm={"brain": self.brain}, tts={"mouth": self.mouth}),
-            detector=LoudnessDetector(),
+            detector=detector or LoudnessDetector(),
             toolbox=self.tools,
             observers=[self.watch, *observers],
             call_id="test",

@@ -70,7 +70,7 @@ class Switchboard:
                 self._records.start(self.host)
                 self._started = True
                 if self.telemetry is not None:
-                    self._heartbeat = Heartbeat(self.telemetry.note_lag, asyncio.get_running_loop())
+                    self._heartbeat = Heartbeat(self.telemetry.meters.note_beat, asyncio.get_running_loop())
         return self
 
     async def drain(self) -> None:

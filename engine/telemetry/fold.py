@@ -21,6 +21,8 @@ from engine.core.events import (
     Stage,
     TimerFired,
     ToolResult,
+    TTSChunkDone,
+    TTSStarted,
     TTSWords,
 )
 from engine.core.floor import ledger_of
@@ -47,8 +49,8 @@ WAITING = 64
 TURNS = 8
 """Turns of the caller remembered for the latency of the runs that answer them."""
 
-CHATTER = (LLMToken, ASRPartial, PlayoutAdvanced, TTSWords)
-"""Facts that come many times a second and decide nothing by themselves: no log line."""
+QUIET = frozenset({LLMToken, ASRPartial, TTSStarted, TTSWords, TTSChunkDone, PlayoutAdvanced})
+"""Facts that come in numbers and are in a span anyway: a log line only where the phase moved."""
 
 
 class Fold:
@@ -169,8 +171,11 @@ class Fold:
         for number in range(before.response.runs + 1, after.response.runs + 1):
             run = _run(after, number)
             if run is not None:
-                stale = after.counters.stale
-                spans = RunSpans(self.call, run, self.whole.base, stale=stale, content=self.content)
+                trace, stale = trace_of(self.call.key, number), after.counters.stale
+                kept = self.samples(trace.trace_id)
+                spans = RunSpans(
+                    self.call, run, trace, self.whole.base, stale=stale, content=self.content, sampled=kept
+                )
                 self.runs[number] = spans
                 for part in self.waiting:
                     spans.write(part, part.end_at or part.at)
@@ -308,19 +313,19 @@ class Fold:
 
     def _log(self, event: Event, before: State, after: State, commands: Commands) -> None:
         """A line for a fact that decided something, or that is rare."""
-        orders = _titles(commands)
-        moved = after.phase is not before.phase
-        if not orders and not moved and isinstance(event, (*CHATTER, TimerFired)):
+        kind, orders = type(event), _titles(commands)
+        if after.phase is before.phase and (kind in QUIET or (kind is TimerFired and not orders)):
             return
         run = after.response.run or before.response.run
         trace = trace_of(self.call.key, run.number) if run is not None else self.whole.trace
         trace_id = trace.trace_id if run is not None else self.whole.trace_id
         attributes: Attributes = {
-            **self.whole.base,
+            names.CONVERSATION_ID: self.call.session,
             names.SEQ: self.seq,
             names.PHASE: after.phase.value,
-            names.COMMANDS: orders,
         }
+        if orders:
+            attributes[names.COMMANDS] = orders
         if run is not None:
             attributes[names.RUN_ID] = run.number
         failed = isinstance(event, AdapterFailed)
@@ -342,7 +347,8 @@ class Fold:
         )
 
     def _measure(self, name: str, value: float, labels: dict[str, str] | None = None) -> None:
-        self.out.append(Measure(name, value, self.whole.trace_id, self.whole.root_id, labels or {}))
+        trace_id = self.whole.trace_id
+        self.out.append(Measure(name, value, trace_id, self.whole.root_id, labels or {}, self.samples(trace_id)))
 
     def _gather(self, spans: RunSpans) -> None:
         if spans.out:

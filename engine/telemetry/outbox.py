@@ -1,24 +1,27 @@
-"""Spans and lines on their way out: a bounded queue and the one thread that empties it.
+"""Records on their way out: bounded queues and the one thread that empties them.
 
 A thread, because the exporters block; one, because they share the collector. The SDK's own batch processors would do, but they convert
-each record where it is made (30 µs of a call's time for a log line), drop without counting, and take up to 30 s to stop.
+each record where it is made (30 µs of a call's time for a log line), drop without counting, and take up to 30 s to stop. Numbers
+take the same road: an instrument that is met cold costs 60 µs, and 6 µs when a hundred are counted in a row.
 """
 
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opentelemetry.sdk._logs.export import LogRecordExportResult
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from engine.telemetry.exporters import Exporters, Maker
-from engine.telemetry.records import Line, Span
+from engine.telemetry.records import Line, Measure, Record, Span
 
 log = logging.getLogger("engine.telemetry")
 
-BATCH = 128
-"""Records sent at a time. The sending thread and the calls share one interpreter: converting 128 takes about 5 ms of it."""
+BATCH = 256
+"""Records sent at a time. The sending thread and the calls share one interpreter: converting 256 takes about 10 ms of it."""
+NUMBERS = 65_536
+"""Numbers waiting to be counted at most: minutes of a full process, while a batch blocks for seconds."""
 
 
 class Sender:
@@ -53,23 +56,44 @@ class Sender:
 class Outbox(Sender):
     """Takes records and sees to it that they leave. When it is full the oldest go."""
 
-    def __init__(self, ways: Exporters, maker: Maker, *, size: int, interval_s: float) -> None:
+    def __init__(
+        self, ways: Exporters, maker: Maker, count: Callable[[Measure], None], *, size: int, interval_s: float
+    ) -> None:
         super().__init__(ways, maker)
+        self._count = count
+        self._numbers: deque[Measure] = deque(maxlen=NUMBERS)
         self._waiting: deque[Span | Line] = deque(maxlen=size)
         self._interval_s = interval_s
         self._awake = threading.Event()
         self._closing = False
+        self._sending = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
         self._thread.start()
 
-    def put(self, record: Span | Line) -> None:
+    def put(self, record: Record) -> None:
         """Never blocks."""
+        if isinstance(record, Measure):
+            self.lost += len(self._numbers) == NUMBERS
+            self._numbers.append(record)
+            return
         waiting = self._waiting
         if len(waiting) == waiting.maxlen:
             self.lost += 1
         waiting.append(record)
         if len(waiting) >= BATCH and not self._awake.is_set():
             self._awake.set()
+
+    def flush(self) -> None:
+        """Send what waits from the caller's own thread. Blocks for as long as the exporters try."""
+        with self._sending:
+            self._count_all()
+            while self._waiting:
+                self._send_next()
+                self._count_all()
+
+    def _count_all(self) -> None:
+        while self._numbers:
+            self._count(self._numbers.popleft())
 
     def close(self, timeout_s: float) -> bool:
         """Send what waits, then stop. False: it took too long, and the rest is lost."""
@@ -82,15 +106,14 @@ class Outbox(Sender):
         while not self._closing:
             self._awake.wait(self._interval_s)
             self._awake.clear()
-            self._send_all()
-        self._send_all()
+            self.flush()
+        self.flush()
 
-    def _send_all(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            try:
-                self.send(batch)
-            except Exception:
-                # A record that the exporter cannot write must not end the exporting of all others.
-                log.exception("a batch could not be exported")
-                self.lost += len(batch)
+    def _send_next(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        try:
+            self.send(batch)
+        except Exception:
+            # A record that the exporter cannot write must not end the exporting of all others.
+            log.exception("a batch could not be exported")
+            self.lost += len(batch)

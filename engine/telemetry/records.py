@@ -103,7 +103,7 @@ class Call(Struct, frozen=True, kw_only=True):
         return f"{self.session} {self.began_ns}"
 
 
-class Span(Struct, frozen=True, kw_only=True):
+class Span(Struct, frozen=True, gc=False, kw_only=True):
     """One finished span."""
 
     name: str
@@ -124,7 +124,7 @@ class Span(Struct, frozen=True, kw_only=True):
     """What went wrong. Empty: nothing."""
 
 
-class Open(Struct):
+class Open(Struct, gc=False):
     """A span that has begun. Times are the session's, in nanoseconds."""
 
     name: str
@@ -147,7 +147,7 @@ class Open(Struct):
         return str(self.attributes[key])
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class Line(Struct, frozen=True, gc=False, kw_only=True):
     """One log line."""
 
     at_ns: int
@@ -159,7 +159,7 @@ class Line(Struct, frozen=True, kw_only=True):
     attributes: Attributes
 
 
-class Measure(Struct, frozen=True):
+class Measure(Struct, frozen=True, gc=False):
     """One number for a metric, with the trace it came from as its exemplar."""
 
     name: str
@@ -167,6 +167,8 @@ class Measure(Struct, frozen=True):
     trace_id: int
     span_id: int
     labels: Mapping[str, str] = {}
+    sampled: bool = True
+    """Whether that trace is exported."""
 
 
 Record = Span | Line | Measure

@@ -33,19 +33,22 @@ from engine.core.state import Cause, Run, RunEnd, State
 from engine.core.units import MS, SECOND
 from engine.telemetry import names
 from engine.telemetry.caller import Heard
-from engine.telemetry.records import Attributes, Call, Measure, Open, Part, Record, Span, trace_of
+from engine.telemetry.records import Attributes, Call, Measure, Open, Part, Record, Span, Trace
 
 
 class RunSpans:
     """The spans of one run, from its first command to its last playout fact."""
 
-    def __init__(self, call: Call, run: Run, base: Attributes, *, stale: int, content: bool) -> None:
+    def __init__(
+        self, call: Call, run: Run, trace: Trace, base: Attributes, *, stale: int, content: bool, sampled: bool
+    ) -> None:
         self.number = run.number
-        self.trace = trace_of(call.key, run.number)
+        self.trace = trace
         self.root_id = self.trace.span_id(Part.ROOT)
         self.began_ns = call.began_ns
         self.agent = call.agent
         self.content = content
+        self.sampled = sampled
         self.base: Attributes = {**base, names.RUN_ID: run.number}
         self.at = run.began_at
         self.stale = stale
@@ -101,7 +104,7 @@ class RunSpans:
         self.close(part, number, after.at, seq, {names.CANCELLED: True})
 
     def measure(self, name: str, value: float, labels: dict[str, str] | None = None) -> None:
-        self.out.append(Measure(name, value, self.trace.trace_id, self.root_id, labels or {}))
+        self.out.append(Measure(name, value, self.trace.trace_id, self.root_id, labels or {}, self.sampled))
 
     def note_first(self, part: Open, stage: Stage, at: int) -> None:
         """The first piece of what was asked for."""

@@ -12,8 +12,8 @@ from engine.core.units import MS
 from engine.telemetry import Call, Settings, Telemetry, names
 from engine.telemetry.exporters import Exporters, exporters
 from engine.telemetry.fold import Fold
+from engine.telemetry.metrics import COUNTERS, HISTOGRAMS
 from engine.telemetry.outbox import BATCH
-from engine.telemetry.pipeline import COUNTERS, HISTOGRAMS
 from engine.telemetry.records import Line, Measure, Span, trace_of
 from tests.calls import BARGE_IN, Step, steps_of
 from tests.telemetry.collector import collector, nobody
@@ -65,8 +65,9 @@ def test_the_hosts_own_counts_are_reported() -> None:
     with collector() as server:
         telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
         telemetry.watch_host(active=lambda: 3, refused=lambda: 2)
-        telemetry.note_lag(4 * MS)
-        telemetry.note_tick(1 * MS)
+        for late_ns in (0, 1 * MS, 0):
+            telemetry.meters.note_tick(late_ns)
+        telemetry.meters.note_beat(4 * MS)
         assert telemetry.close()
         assert [point.as_int for point in server.points(names.M_ACTIVE)] == [3]
         assert [point.as_int for point in server.points(names.M_REFUSED)] == [2]
