@@ -40,7 +40,7 @@ class SocketStream:
     """What is sent when no sound was for so long. Empty: pings hold the connection."""
     keepalive_ns: ClassVar[int] = 4 * SECOND
     farewell: ClassVar[str] = ""
-    """Said before leaving, so that the provider stops counting time."""
+    """Said before leaving, so that the provider stops counting time. Empty: nothing is."""
     kinds: ClassVar[Mapping[int, FailureKind]] = {}
     """The provider's own close codes."""
 
@@ -76,6 +76,10 @@ class SocketStream:
     def finish(self) -> Iterable[str | bytes]:
         """What asks the provider to finish the words it has."""
         return ()
+
+    def goodbye(self) -> Iterable[str]:
+        """The farewell, for those that must count in it."""
+        return (self.farewell,) if self.farewell else ()
 
     def partial(self, text: str) -> Iterable[ASRFact]:
         """The belief about the words after the last final, if it changed."""
@@ -183,6 +187,6 @@ class SocketStream:
         self._ready = False
         if self._timer is not None:
             self._timer.cancel()
-        if self.farewell:
-            socket.send(self.farewell)
+        for message in self.goodbye():
+            socket.send(message)
         socket.close()

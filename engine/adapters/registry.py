@@ -13,8 +13,14 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {
         "assemblyai": "engine.adapters.assemblyai:AssemblyAI",
         "deepgram": "engine.adapters.deepgram_asr:Deepgram",
+        "gladia": "engine.adapters.gladia:Gladia",
         "openai_realtime": "engine.adapters.openai_realtime:OpenAIRealtime",
+        "openai_transcribe": "engine.adapters.openai_transcribe:OpenAITranscribe",
         "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
+        "sherpa": "engine.adapters.sherpa:Sherpa",
+        "soniox": "engine.adapters.soniox:Soniox",
+        "speechmatics": "engine.adapters.speechmatics:Speechmatics",
+        "vosk": "engine.adapters.vosk:Vosk",
     },
     Stage.LLM: {
         "anthropic": "engine.adapters.anthropic:Anthropic",

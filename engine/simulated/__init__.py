@@ -13,7 +13,13 @@ SERVERS: dict[Stage, dict[str, str]] = {
     Stage.ASR: {
         "assemblyai": "engine.simulated.assemblyai:AssemblyAIServer",
         "deepgram": "engine.simulated.deepgram_asr:DeepgramServer",
+        "gladia": "engine.simulated.gladia:GladiaServer",
         "openai_realtime": "engine.simulated.openai_realtime:OpenAIRealtimeServer",
+        "openai_transcribe": "engine.simulated.openai_transcribe:TranscriptionServer",
+        "sherpa": "engine.simulated.vosk:SherpaServer",
+        "soniox": "engine.simulated.soniox:SonioxServer",
+        "speechmatics": "engine.simulated.speechmatics:SpeechmaticsServer",
+        "vosk": "engine.simulated.vosk:VoskServer",
     },
     Stage.LLM: {
         "anthropic": "engine.simulated.anthropic:AnthropicServer",

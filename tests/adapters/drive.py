@@ -109,6 +109,16 @@ async def gather(voice: Voice, text: str, *, run: int = 1, chunk: int = 1) -> Sp
 
 
 @asynccontextmanager
+async def running(provider: Any) -> AsyncIterator[Any]:
+    """A provider between start and stop."""
+    try:
+        await provider.start()
+        yield provider
+    finally:
+        await provider.stop()
+
+
+@asynccontextmanager
 async def opened(provider: Any) -> AsyncIterator[Voice]:
     """A voice between open and close, of a provider between start and stop."""
     voice: Voice = provider.voice()

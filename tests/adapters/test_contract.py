@@ -18,7 +18,19 @@ from engine.errors import AdapterError, FailureKind
 from engine.simulated import SERVERS, simulated
 from engine.simulated.base import Behaviour, Fault
 from engine.simulated.speech import timings
-from tests.adapters.drive import answered, exercise, gather, listen, make, opened, options_for, question, say, words
+from tests.adapters.drive import (
+    answered,
+    exercise,
+    gather,
+    listen,
+    make,
+    opened,
+    options_for,
+    question,
+    running,
+    say,
+    words,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -150,22 +162,21 @@ class TestEveryAdapterWithAKey:
 class TestEveryRecogniser:
     async def test_it_opens_before_it_hears(self, name):
         server = simulated(Stage.ASR, name)
-        async with server.serve():
-            facts = await listen(make(Stage.ASR, name, server).stream(3), "is anyone there")
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
+            facts = await listen(provider.stream(3), "is anyone there")
         assert isinstance(facts[0], ASROpened)
         assert {fact.ear for fact in facts} == {3}
         assert {fact.at for fact in facts} == {0}
 
     async def test_sound_from_before_the_connection_is_not_lost(self, name):
         server = simulated(Stage.ASR, name)
-        async with server.serve():
-            facts = await listen(make(Stage.ASR, name, server).stream(1), "the first words count", early=True)
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
+            facts = await listen(provider.stream(1), "the first words count", early=True)
         assert words(facts).lower() == "the first words count"
 
     async def test_two_calls_hear_only_their_own(self, name):
         server = simulated(Stage.ASR, name)
-        async with server.serve():
-            provider = make(Stage.ASR, name, server)
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
             said = ["one two three", "four five six"]
             heard = await asyncio.gather(*(listen(provider.stream(1), text) for text in said))
         assert [words(facts).lower() for facts in heard] == said
@@ -176,10 +187,10 @@ class TestEveryRecogniser:
         for _ in range(10_000):
             stream.hear(bytes(640))
 
-    async def test_leaving_says_goodbye(self, name):
+    async def test_sound_and_orders_after_leaving_mean_nothing(self, name):
         server = simulated(Stage.ASR, name)
-        async with server.serve():
-            stream = make(Stage.ASR, name, server).stream(1)
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
+            stream = provider.stream(1)
             async with aclosing(stream.facts()) as facts:
                 await anext(facts)
             stream.hear(bytes(640))

@@ -1,0 +1,141 @@
+"""Any server with OpenAI's /v1/audio/transcriptions (whisper.cpp, speaches, vLLM, OpenAI): a request for each stretch of speech.
+
+Our own detector cuts: `finalize` sends what was said since the last cut. There are no partials. A stretch without sound is not sent,
+because such models invent words for silence. Source: openai/openai-openapi (2026-08-21) and the named servers' code.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any, ClassVar
+
+import httpx
+import msgspec
+from msgspec import Struct, field
+
+from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.http import check, failures, make_client
+from engine.audio import level
+from engine.core.events import ASRFinal, ASROpened
+from engine.core.units import ENGINE_HZ, FRAME_NS, LIMITS, MS
+from engine.errors import AdapterError, FailureKind
+
+QUIET_RMS = 100
+"""A frame below it is silence: -50 dBFS, far under a voice on any line."""
+MARGIN = 200 * MS // FRAME_NS
+"""Frames kept before the first sound."""
+CUTS_MAX = 16
+"""Stretches waiting for an answer. A server this far behind is of no use to a caller."""
+
+
+class OpenAITranscribeOptions(Options, frozen=True, kw_only=True):
+    """Fields of the form. Empty: not sent."""
+
+    key_required: ClassVar[bool] = False
+
+    base_url: str = "https://api.openai.com/v1"
+    path: str = "audio/transcriptions"
+    """whisper.cpp's own is "inference"."""
+    model: str = "gpt-4o-mini-transcribe"
+    language: str = ""
+    prompt: str = ""
+    temperature: float | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+    """Any other field, as it is."""
+
+    def __post_init__(self) -> None:
+        if self.base_url.startswith("https://api.openai.com") and not self.api_key:
+            raise ValueError("api.openai.com needs a key: set OPENAI_API_KEY, or base_url for a server of your own")
+
+
+class Transcript(Struct, frozen=True):
+    text: str
+
+
+def wav(pcm: bytes) -> bytes:
+    """PCM16 at 16 kHz as a file."""
+    rate = ENGINE_HZ
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", 36 + len(pcm), b"WAVE") + form + struct.pack("<4sI", b"data", len(pcm)) + pcm
+
+
+class OpenAITranscribeStream:
+    """One call's stretches of speech, asked about one after the other."""
+
+    def __init__(self, ear: int, ask: "OpenAITranscribe") -> None:
+        self._ear = ear
+        self._ask = ask
+        self._frames: deque[bytes] = deque(maxlen=LIMITS.inlet_ns // FRAME_NS)
+        self._loud = False
+        self._behind = False
+        self._cuts: asyncio.Queue[bytes] = asyncio.Queue(CUTS_MAX)
+
+    def hear(self, frame: bytes) -> None:
+        """See base."""
+        self._loud = self._loud or level(frame).rms > QUIET_RMS
+        self._frames.append(frame)
+        if not self._loud and len(self._frames) > MARGIN:
+            self._frames.popleft()
+
+    def finalize(self) -> None:
+        """See base."""
+        sound = b"".join(self._frames) if self._loud else b""
+        self._frames.clear()
+        self._loud = False
+        self._behind = self._behind or self._cuts.full()
+        if not self._behind:
+            self._cuts.put_nowait(sound)
+
+    async def facts(self) -> AsyncIterator[ASRFact]:
+        """See base."""
+        yield ASROpened(ear=self._ear)
+        while not self._behind:
+            sound = await self._cuts.get()
+            yield ASRFinal(ear=self._ear, text=await self._ask.transcribe(sound) if sound else "")
+        raise AdapterError(self._ask.name, FailureKind.TIMEOUT, f"{CUTS_MAX} stretches behind")
+
+
+class OpenAITranscribe:
+    """The `openai_transcribe` recogniser. One pool of connections for the process."""
+
+    name: ClassVar[str] = "openai_transcribe"
+    options: ClassVar[type[Options]] = OpenAITranscribeOptions
+    key_env: ClassVar[str] = "OPENAI_API_KEY"
+
+    def __init__(self, options: OpenAITranscribeOptions) -> None:
+        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
+        self._client: httpx.AsyncClient = make_client(options.base_url, headers)
+        self._path = options.path
+        self._form: dict[str, Any] = {"model": options.model, "response_format": "json"}
+        for name in ("language", "prompt", "temperature"):
+            if (value := getattr(options, name)) not in (None, ""):
+                self._form[name] = str(value)
+        self._form |= options.extra
+
+    async def start(self) -> None:
+        """Open a connection. Raises AdapterError, where the server cannot be reached; it may be used all the same, and must be
+        stopped."""
+        with failures(self.name):
+            await self._client.get("models")
+
+    async def stop(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    def stream(self, ear: int) -> RecognizerStream:
+        """See base."""
+        return OpenAITranscribeStream(ear, self)
+
+    async def transcribe(self, sound: bytes) -> str:
+        """The words in PCM16 at 16 kHz. Raises AdapterError."""
+        # The name's ending matters to some servers.
+        file = ("audio.wav", wav(sound), "audio/wav")
+        with failures(self.name):
+            async with self._client.stream("POST", self._path, data=self._form, files={"file": file}) as response:
+                await check(self.name, response)
+                body = await response.aread()
+        try:
+            return msgspec.json.decode(body, type=Transcript).text.strip()
+        except msgspec.DecodeError:
+            raise AdapterError(self.name, FailureKind.PROTOCOL, "an answer that cannot be read") from None

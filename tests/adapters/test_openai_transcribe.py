@@ -1,0 +1,60 @@
+"""Stretches of speech, each asked about by itself."""
+
+import io
+import wave
+
+import pytest
+
+from engine.adapters.openai_transcribe import CUTS_MAX, wav
+from engine.core.events import ASRFinal, ASROpened, Stage
+from engine.errors import AdapterError, FailureKind
+from engine.simulated.base import Behaviour
+from engine.simulated.openai_transcribe import TranscriptionServer
+from tests.adapters.drive import frames, make, running
+
+pytestmark = pytest.mark.anyio
+
+
+async def finals(server, *sounds):
+    async with server.serve(), running(make(Stage.ASR, "openai_transcribe", server, language="en")) as provider:
+        stream = provider.stream(1)
+        found = []
+        async for fact in stream.facts():
+            if isinstance(fact, ASROpened):
+                for sound in sounds:
+                    for frame in sound:
+                        stream.hear(frame)
+                    stream.finalize()
+            if isinstance(fact, ASRFinal):
+                found.append(fact.text)
+            if len(found) == len(sounds):
+                break
+        return found
+
+
+@pytest.mark.parametrize("variant", ["", "whisper.cpp"])
+async def test_each_stretch_is_a_request(variant):
+    server = TranscriptionServer(Behaviour(variant=variant))
+    assert await finals(server, frames("first words"), frames("then others")) == ["first words", "then others"]
+    assert [seen["form"] for seen in server.seen] == [
+        {"model": "gpt-4o-mini-transcribe", "response_format": "json", "language": "en"}
+    ] * 2
+
+
+async def test_silence_is_not_asked_about():
+    server = TranscriptionServer()
+    assert await finals(server, [bytes(640)] * 100) == [""]
+    assert server.seen == []
+
+
+async def test_a_server_far_behind_is_given_up():
+    server = TranscriptionServer()
+    with pytest.raises(AdapterError) as caught:
+        await finals(server, *([frames("word")] * (CUTS_MAX + 1)))
+    assert caught.value.kind is FailureKind.TIMEOUT
+
+
+def test_the_file_is_a_wav():
+    with wave.open(io.BytesIO(wav(b"\x01\x00\x02\x00"))) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
+        assert file.readframes(9) == b"\x01\x00\x02\x00"
