@@ -98,13 +98,15 @@ class Sent(Struct, frozen=True):
 class Stream:
     """One media stream. Use as an async context manager; `say` is the caller speaking."""
 
-    def __init__(self, auth_token: str, url: str, connect_to: str, call_sid: str, parameters: dict[str, str]) -> None:
-        """url: as in the TwiML, which is what gets signed; connect_to: where that is on this machine."""
+    def __init__(
+        self, auth_token: str, url: str, connect_to: str, call_sid: str, parameters: dict[str, str], *, sid: str = ""
+    ) -> None:
+        """url: as in the TwiML, which is what gets signed; connect_to: where that is on this machine. sid: of the stream."""
         self._headers = {"x-twilio-signature": signature(auth_token, url)}
         self._connect_to = connect_to
         self._call_sid = call_sid
         self._parameters = parameters
-        self.sid = "MZ" + call_sid[2:]
+        self.sid = sid or "MZ" + call_sid[2:]
         self.sent: list[Sent] = []
         """Everything the server sent."""
         self.ignored: list[str] = []
@@ -159,6 +161,10 @@ class Stream:
     def say(self, sound: bytes) -> None:
         """Let the caller say this μ-law sound, after what is being said."""
         self._speech += sound
+
+    def abort(self) -> None:
+        """The network breaks: no stop, no close."""
+        self._socket.transport.abort()
 
     async def press(self, digit: str) -> None:
         await self.send("dtmf", dtmf={"track": "inbound_track", "digit": digit})

@@ -14,6 +14,7 @@ from engine.agent import Agent
 from engine.config import Config, load
 from engine.runtime.host import ObserverFactory
 from engine.server.gate import Door, Gate
+from engine.server.lines import Lines
 from engine.server.pages import Pages, SecurityHeaders
 from engine.server.sessions import Sessions
 from engine.server.switchboard import Switchboard
@@ -64,10 +65,11 @@ def create_app(
         minute_max=SESSIONS_PER_MINUTE,
     )
     gate = Gate(tokens, config.server.origins, config.twilio.public_url)
-    sessions = Sessions(switchboard, gate, door, Tokens(secret, "resume"))
+    lines = Lines(switchboard)
+    sessions = Sessions(lines, gate, door, Tokens(secret, "resume"))
     account = Account(config.twilio, Tokens(secret, "media"))
     telephone = Webhooks(
-        switchboard,
+        lines,
         Door(total_max=2 * WEBHOOKS_AT_ONCE, address_max=WEBHOOKS_AT_ONCE, minute_max=WEBHOOKS_PER_MINUTE),
         account,
     )
@@ -105,7 +107,7 @@ def create_app(
             WebSocketRoute("/session", sessions),
             Route("/twilio/voice", telephone.voice, methods=["POST"]),
             Route("/twilio/after", telephone.after, methods=["POST"]),
-            WebSocketRoute("/twilio/media", Media(switchboard, account)),
+            WebSocketRoute("/twilio/media", Media(lines, account)),
         ],
         middleware=[Middleware(SecurityHeaders)],
         lifespan=lifespan,

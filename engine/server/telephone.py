@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 from engine.errors import TransportClosed
 from engine.server import twiml
 from engine.server.gate import Door, headers_of
+from engine.server.lines import Lines
 from engine.server.sessions import refuse
 from engine.server.signatures import Form, genuine
-from engine.server.switchboard import Switchboard
 from engine.server.tokens import Tokens
 from engine.settings import TwilioSettings
 from engine.transports.twilio import Twilio
@@ -84,8 +84,8 @@ class Account:
 class Webhooks:
     """What Twilio asks over HTTP."""
 
-    def __init__(self, switchboard: Switchboard, door: Door, account: Account) -> None:
-        self._switchboard = switchboard
+    def __init__(self, lines: Lines, door: Door, account: Account) -> None:
+        self._lines = lines
         self._door = door
         self._account = account
 
@@ -94,28 +94,30 @@ class Webhooks:
         asked = await self._asked(request)
         if isinstance(asked, Response):
             return asked
-        base, fields = asked
-        call_sid = fields.get("CallSid", "")
-        switchboard = await self._switchboard.ready()
-        if not switchboard.host.has_room:
+        if not await self._lines.ready() or not self._lines.host.has_room:
             return answer(twiml.say(BUSY))
-        known = {
-            "token": self._account.tickets.mint(TICKET_SECONDS, call_sid),
-            "from": fields.get("From", ""),
-            "to": fields.get("To", ""),
-        }
-        if traceparent := request.headers.get("traceparent", ""):
-            known["traceparent"] = traceparent
-        host = base.partition("://")[2]
-        return answer(twiml.connect(f"wss://{host}/twilio/media", f"{base}/twilio/after", known))
+        return self._connect(*asked, request.headers.get("traceparent", ""))
 
     async def after(self, request: Request) -> Response:
-        """A stream has ended: hand the caller over where that was asked for, else hang up."""
+        """A stream has ended: hand the caller over where that was asked for, go on with a call that has not ended, else hang up."""
         asked = await self._asked(request)
         if isinstance(asked, Response):
             return asked
-        target = self._account.target_of(asked[1].get("CallSid", ""))
-        return answer(twiml.dial(target) if target else twiml.hang_up())
+        call_sid = asked[1].get("CallSid", "")
+        if target := self._account.target_of(call_sid):
+            return answer(twiml.dial(target))
+        return self._connect(*asked) if self._lines.is_open(call_sid) else answer(twiml.hang_up())
+
+    def _connect(self, base: str, fields: dict[str, str], traceparent: str = "") -> Response:
+        """Put this call on a media stream. traceparent: the trace of whoever forwarded the webhook to us."""
+        known = {
+            "token": self._account.tickets.mint(TICKET_SECONDS, fields.get("CallSid", "")),
+            "from": fields.get("From", ""),
+            "to": fields.get("To", ""),
+            **({"traceparent": traceparent} if traceparent else {}),
+        }
+        host = base.partition("://")[2]
+        return answer(twiml.connect(f"wss://{host}/twilio/media", f"{base}/twilio/after", known))
 
     async def _asked(self, request: Request) -> tuple[str, dict[str, str]] | Response:
         """A signed webhook: our address as Twilio knows it, and the form's fields; or the refusal."""
@@ -141,8 +143,8 @@ class Webhooks:
 class Media:
     """The media stream: an ASGI app, one connection at a time."""
 
-    def __init__(self, switchboard: Switchboard, account: Account) -> None:
-        self._switchboard = switchboard
+    def __init__(self, lines: Lines, account: Account) -> None:
+        self._lines = lines
         self._account = account
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,10 +167,8 @@ class Media:
             log.warning("refused a media stream: its token is not valid now", extra={"path": scope["path"]})
             await stream.hang_up(STALE)
             return
-        switchboard = await self._switchboard.ready()
-        traceparent = opening.custom_parameters.get("traceparent", "")
-        outcome = await switchboard.host.call(stream, switchboard.agent, opening.call_sid, traceparent)
-        await stream.hang_up(outcome.reason)
+        if not await self._lines.resume(stream, opening.call_sid, lambda: None):
+            await self._lines.begin(stream, opening.call_sid, opening.custom_parameters.get("traceparent", ""))
 
 
 def answer(document: str) -> Response:

@@ -31,6 +31,8 @@ REJECTED_MAX = 1_000
 """Unusable messages in one connection before it is closed: each is a line of the journal."""
 FAIR_MESSAGES = 64
 """Messages taken in one go before the neighbours have their turn: about 0.2 ms."""
+REASON_BYTES_MAX = 123
+"""Of a close frame's text: RFC 6455 section 5.5 allows 125 bytes with the code."""
 CLOSE_SECONDS = 2.0
 """How long the close frame may wait behind what a slow peer has not read."""
 
@@ -118,10 +120,9 @@ class Outbox:
             self._writer.cancel()
         elif closed:
             return
+        said = reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore")
         with suppress(OSError, RuntimeError, TimeoutError):  # the peer may have gone first
-            await asyncio.wait_for(
-                self._send({"type": "websocket.close", "code": code, "reason": reason[:120]}), CLOSE_SECONDS
-            )
+            await asyncio.wait_for(self._send({"type": "websocket.close", "code": code, "reason": said}), CLOSE_SECONDS)
 
     def _step(self, message: Message) -> None:
         steps = self._send(message).__await__()
@@ -177,6 +178,8 @@ class Socket:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
+        self.carried = asyncio.Event()
+        """Set when this connection will carry no more."""
         self.outbox = Outbox(send, functools.partial(self.end, SLOW))
         self._line: Line | None = None
         self._early: list[str] = []
@@ -191,7 +194,10 @@ class Socket:
     ) -> str:
         """`read` for a call: what is refused is told to `line`. Raises TransportClosed where the connection was lost."""
         self.tell(line)
-        reason = await self.read(take, quiet_seconds=quiet_seconds, allowed=allowed)
+        try:
+            reason = await self.read(take, quiet_seconds=quiet_seconds, allowed=allowed)
+        finally:
+            self.carried.set()
         if reason in LOST:
             raise TransportClosed(reason)
         return reason
@@ -267,3 +273,4 @@ class Socket:
     async def close(self, reason: str) -> None:
         """Close, with the code that fits the reason. Idempotent."""
         await self.outbox.close(CODES.get(reason, NORMAL), reason)
+        self.carried.set()

@@ -83,8 +83,7 @@ class Browser:
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._socket = Socket(receive, send)
-        self.carried = asyncio.Event()
-        """Set when this connection will carry no more."""
+        self.carried = self._socket.carried
         self._line: Line | None = None
         self._hello: Hello | None = None
         self._next_sample = 0
@@ -107,7 +106,7 @@ class Browser:
         """Wait for `hello`. Raises TransportClosed when it does not come or asks for what cannot be."""
         try:
             async with asyncio.timeout(seconds):
-                reason = await self._socket.read(self._take_hello, quiet_seconds=seconds, allowed=self._allowed)
+                reason = await self._socket.read(self._take_hello, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
         except TimeoutError:
             raise TransportClosed(f"no hello within {seconds:g} s") from None
         if self._hello is None:
@@ -128,10 +127,7 @@ class Browser:
 
     async def carry(self, line: Line) -> str:
         self._line = line
-        try:
-            return await self._socket.carry(line, self._take, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
-        finally:
-            self.carried.set()
+        return await self._socket.carry(line, self._take, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
 
     def lose(self) -> None:
         """Give this connection up as lost: its page has opened another."""
@@ -158,7 +154,6 @@ class Browser:
         self.send_message({"type": "bye", "reason": reason})
         self._socket.end(reason)
         await self._socket.close(reason)
-        self.carried.set()
 
     # The wire.
 

@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from engine import _codec
-from engine.core.units import MS, AudioFormat, Encoding
+from engine.core.units import MS, SECOND, AudioFormat, Encoding
 from engine.errors import TransportClosed
-from engine.transports.asgi import HUNG_UP, Allowance, Receive, Send, Socket
+from engine.transports.asgi import GONE, HUNG_UP, Allowance, Receive, Send, Socket
 from engine.transports.base import Capabilities, Line
 
 TELEPHONE = AudioFormat(8_000, Encoding.ULAW)
@@ -104,11 +104,19 @@ KNOWN = frozenset(("connected", "start", "media", "dtmf", "mark", "stop"))
 class Twilio:
     """One media stream of one call. `open` first; then it is a Transport."""
 
-    capabilities = Capabilities(name="twilio", inbound=TELEPHONE, outbound=TELEPHONE, latency_ns=50 * MS, marks=True)
+    capabilities = Capabilities(
+        name="twilio",
+        inbound=TELEPHONE,
+        outbound=TELEPHONE,
+        latency_ns=50 * MS,
+        marks=True,
+        grace_ns=10 * SECOND,
+    )
 
     def __init__(self, receive: Receive, send: Send, transfer: Callable[[str, str], None] | None = None) -> None:
         """`transfer(call_sid, target)` arranges that Twilio finds the target when it asks what to do after the stream."""
         self._socket = Socket(receive, send)
+        self.carried = self._socket.carried
         self._transfer = transfer
         self._line: Line | None = None
         self._allowed = Allowance(BYTES_PER_SECOND, BYTES_AT_ONCE)
@@ -120,7 +128,7 @@ class Twilio:
         """Wait for `start`. Raises TransportClosed when it does not come, or is no telephone's."""
         try:
             async with asyncio.timeout(seconds):
-                reason = await self._socket.read(self._take_opening, quiet_seconds=seconds, allowed=self._allowed)
+                reason = await self._socket.read(self._take_opening, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
         except TimeoutError:
             raise TransportClosed(f"no start within {seconds:g} s") from None
         if reason != "start":
@@ -133,6 +141,10 @@ class Twilio:
     async def carry(self, line: Line) -> str:
         self._line = line
         return await self._socket.carry(line, self._take, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
+
+    def lose(self) -> None:
+        """Give this stream up as lost: Twilio has opened another for the same call."""
+        self._socket.end(GONE)
 
     def send_audio(self, run: int, start_sample: int, sound: bytes) -> None:
         text = f'{self._head}"media","media":{{"payload":"{_codec.to_base64(sound)}"}}{self._tail}'

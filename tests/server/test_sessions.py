@@ -7,6 +7,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
+from engine.errors import AdapterError, FailureKind
 from engine.transports.browser import DOWN
 from tests.server.servers import make_config, serving
 from tests.transports.wires import run
@@ -184,5 +185,22 @@ def test_a_microphone_that_cannot_be_used_is_told_so() -> None:
     async def main() -> None:
         async with serving(make_config()) as server, page(server.ws, '{"type":"hello","rate":5}') as visitor:
             assert "5 Hz cannot be used" in (await visitor.until(type="bye"))["reason"]
+
+    run(main())
+
+
+def test_a_page_is_told_when_the_agent_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with serving(make_config()) as server:
+
+            async def broken() -> None:
+                raise AdapterError("espeak", FailureKind.UNAVAILABLE)
+
+            monkeypatch.setattr(server.app.switchboard, "ready", broken)
+            async with page(server.ws) as visitor:
+                assert (await visitor.until(type="bye"))["reason"] == "the agent is not available"
+            assert "the providers do not start" in caplog.text
 
     run(main())

@@ -197,6 +197,32 @@ def test_after_a_transfer_twilio_is_told_to_dial_and_after_a_call_to_hang_up() -
     run(main())
 
 
+def test_a_call_whose_stream_broke_goes_on_with_another() -> None:
+    async def main() -> None:
+        async with serving(make_config(**telephone())) as server:
+            webhook = Webhook(AUTH_TOKEN, server.http)
+            async with calling(server) as stream:
+                await stream.until(lambda: len(stream.played) > 160)
+                session = server.app.switchboard.host.session(CALL)
+                assert session is not None
+                stream.abort()
+            told = await webhook.post("/twilio/after", {"CallSid": CALL})
+            assert told.verb == "Connect"
+            again = Stream(AUTH_TOKEN, told.media_url, local(server, told.media_url), CALL, told.parameters, sid="MZ2")
+            async with again:
+                await again.press("1")
+                await again.press("#")
+                await again.until(lambda: session.state.turn.taken == 1)
+                await again.until(lambda: any(each.event == "media" for each in again.sent))
+                assert again.ignored == []
+                assert server.app.switchboard.host.counts.begun == 1
+                await again.stop()
+                await again.until_closed()
+            assert (await webhook.post("/twilio/after", {"CallSid": CALL})).verb == "Hangup"
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [(b"x=" + b"y" * 70_000, 400), (b"\xff\xfe", 400), (b"&".join([b"a=b"] * 300), 400), (b"", 403)],

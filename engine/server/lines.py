@@ -1,0 +1,96 @@
+"""Connections and the calls they carry: a call begins on one connection and may go on with another."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from engine.errors import EngineError
+from engine.runtime.host import Host
+from engine.server.switchboard import Switchboard
+from engine.transports.base import Transport
+
+log = logging.getLogger("engine.server")
+
+TAKEOVER_TRIES = 10
+"""Turns of the event loop in which a session that lost its connection begins to wait for another. It takes one."""
+RESUMES_MAX = 20
+"""How often one call may change its connection. A peer that loses it more often will not be helped by another."""
+
+
+class Carrier(Transport, Protocol):
+    """A transport on a connection that can be given up for another one."""
+
+    carried: asyncio.Event
+    """Set when this connection will carry no more."""
+
+    def lose(self) -> None:
+        """Give this connection up as lost."""
+
+
+class Lines:
+    """The connection of each call under way."""
+
+    def __init__(self, switchboard: Switchboard) -> None:
+        self._switchboard = switchboard
+        self._live: dict[str, Carrier] = {}
+        self._resumes: dict[str, int] = {}
+
+    @property
+    def host(self) -> Host:
+        return self._switchboard.host
+
+    async def ready(self) -> bool:
+        """Whether calls can be carried. Starts the providers where nobody has; why they do not start goes to the log."""
+        try:
+            await self._switchboard.ready()
+        except EngineError:
+            log.exception("the providers do not start")
+            return False
+        return True
+
+    def is_open(self, call_id: str) -> bool:
+        """Whether there is a call of that name that another connection could carry on."""
+        session = self.host.session(call_id)
+        return (
+            session is not None
+            and not session.state.ended
+            and call_id in self._live
+            and self._resumes[call_id] < RESUMES_MAX
+        )
+
+    async def begin(self, carrier: Carrier, call_id: str, traceparent: str = "") -> None:
+        """Carry a call from its beginning to its end, whatever connections it ends on."""
+        if not await self.ready():
+            await carrier.hang_up("the agent is not available")
+            return
+        if call_id in self._live:
+            await carrier.hang_up("this call is under way already")
+            return
+        self._live[call_id] = carrier
+        self._resumes[call_id] = 0
+        try:
+            outcome = await self.host.call(carrier, self._switchboard.agent, call_id, traceparent)
+        finally:
+            last = self._live.pop(call_id)
+            del self._resumes[call_id]
+        await last.hang_up(outcome.reason)
+
+    async def resume(self, carrier: Carrier, call_id: str, tell: Callable[[], None]) -> bool:
+        """Go on with a call on this connection, until that ends; `tell` is called when it begins. False: it cannot be."""
+        session = self.host.session(call_id)
+        if session is None or not self.is_open(call_id):
+            return False
+        # The peer may know before we do that the old connection is dead.
+        old = self._live[call_id]
+        old.lose()
+        await old.carried.wait()
+        for _ in range(TAKEOVER_TRIES):
+            if self.is_open(call_id) and session.resume(carrier):
+                self._live[call_id] = carrier
+                self._resumes[call_id] += 1
+                tell()
+                await carrier.carried.wait()
+                return True
+            await asyncio.sleep(0)
+        return False
