@@ -47,7 +47,7 @@ class Fold:
         self.steps = 0
         """How far it has got."""
         self.parted = ""
-        """Where today's rules decided otherwise than the journal says. There it stops."""
+        """Where today's rules decided otherwise than the journal says, or a line cannot be read. There it stops."""
         self._teller = Teller()
         self._state = begin()
         self._kept = [Kept(self._state, 0)]
@@ -67,10 +67,14 @@ class Fold:
         async with self._lock:
             with self.path.open("rb") as file:
                 file.seek(self._offset)
-                while loop.time() < until:
-                    if not self._slice(file):
-                        return True
-                    await asyncio.sleep(REST_S)
+                try:
+                    while loop.time() < until:
+                        if not self._slice(file):
+                            return True
+                        await asyncio.sleep(REST_S)
+                except JournalError as error:
+                    self.parted = str(error)
+                    return True
         return False
 
     def _slice(self, file: BinaryIO) -> bool:

@@ -30,11 +30,11 @@ async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
         limit = FIRST_ROWS
         while True:
             more = _take(file, rows, limit)
-            if len(rows) or not more:
+            if len(rows) >= limit or not more:
                 yield rows.piece(folded=fold.steps, live=not rows.over and not more)
+                limit = ROWS_MAX
             if not more:
                 break
-            limit = ROWS_MAX
             await asyncio.sleep(0)
         while True:
             living = not rows.over and is_live(path)
@@ -51,7 +51,9 @@ async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
 
 def _take(file: BinaryIO, rows: Rows, limit: int) -> bool:
     """Take whole lines up to a limit of rows. False where the file has no more for now."""
-    for _ in range(SLICE_LINES if limit <= FIRST_ROWS else ROWS_MAX):
+    for _ in range(SLICE_LINES):
+        if rows.over:
+            return False
         start = file.tell()
         raw = file.readline(LINE_BYTES_MAX)
         if not raw.endswith(b"\n"):

@@ -21,6 +21,14 @@ class Call(Protocol):
     @property
     def call_id(self) -> str: ...
 
+    @property
+    def began_ns(self) -> int:
+        """Wall clock at the call's first moment: nanoseconds since 1970."""
+
+    @property
+    def traceparent(self) -> str:
+        """The trace it hangs under, from outside. Empty: none."""
+
 
 class Keeper:
     """Makes a recorder for each call: an observer factory. One for a process; `close` it at the end."""
@@ -36,9 +44,9 @@ class Keeper:
 
     def __call__(self, call: Call) -> Recorder:
         """A recorder that writes to a file of this call's own. Raises OSError."""
-        now = self._clock()
-        path = self.folder / file_name(now, call.call_id)
-        return Recorder(Sheet(path, scribe=self._scribe), session=call.call_id, started_ns=now)
+        path = self.folder / file_name(call.began_ns, call.call_id)
+        sheet = Sheet(path, scribe=self._scribe)
+        return Recorder(sheet, session=call.call_id, started_ns=call.began_ns, traceparent=call.traceparent)
 
     def prune(self) -> None:
         """Delete what is too old or too much."""

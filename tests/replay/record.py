@@ -44,10 +44,10 @@ CALL = """
 """A greeting, a question, a tool; the tests go on from here."""
 
 
-def record(path: Path, script: str = CALL, *, close: bool = True) -> Path:
+def record(path: Path, script: str = CALL, setup: Setup = SETUP, *, close: bool = True) -> Path:
     """Run a script and write its journal to `path`."""
     recorder = Recorder(Sheet(path), session="CA123", started_ns=STARTED_NS)
-    play(script, SETUP, observer=recorder)
+    play(script, setup, observer=recorder)
     if close:
         recorder.close()
     return path

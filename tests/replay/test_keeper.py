@@ -16,6 +16,8 @@ from tests.replay.record import SETUP, STARTED_NS, record
 
 class Called(msgspec.Struct, frozen=True):
     call_id: str
+    began_ns: int = STARTED_NS
+    traceparent: str = ""
 
 
 def aged(path: Path, days: float) -> Path:

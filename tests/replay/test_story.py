@@ -186,8 +186,8 @@ def test_a_provider_that_fails_is_named_without_the_callers_words() -> None:
 def test_a_late_timer_is_noticed() -> None:
     story = told("""
         recorded
-        0      session setup={"tts":["voice"],"greeting":"Hello."}
-        3200   timer
+        0      session setup={"tts":["voice"]}
+        12200  timer
     """)
     assert story.late_ns_max == 200 * MS
     assert "a timer came 200 ms late" in " ".join(verdicts(story))
