@@ -12,7 +12,7 @@ from engine.errors import ConfigError, EngineError
 from engine.replay.journal import shown
 from engine.replay.reader import Journal, journals
 from engine.replay.verify import replay, verify
-from engine.server.watchers import settings_of
+from engine.server.records import exported_as
 from engine.telemetry import Call, Exported, Settings, export
 from engine.telemetry.export import Step
 
@@ -27,8 +27,8 @@ def options(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Raises ConfigError, JournalError; EngineError where the collector did not take everything."""
     flags = {"telemetry.endpoint": arguments.endpoint}
-    settings = settings_of(config.load(arguments.config, flags=flags).telemetry)
-    if settings is None:
+    settings = exported_as(config.load(arguments.config, flags=flags).telemetry)
+    if not settings.endpoint:
         raise ConfigError("no collector is named; give --endpoint or set OTEL_EXPORTER_OTLP_ENDPOINT")
     settings = replace(settings, content=settings.content or arguments.content)
     lost = 0

@@ -10,7 +10,9 @@ from engine.config import Config
 from engine.errors import ConfigError
 from engine.replay.journal import Recorder
 from engine.replay.keeper import Keeper
+from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.host import CallInfo, Host, ObserverFactory
+from engine.settings import TelemetrySettings
 from engine.telemetry import Call, CallObserver, Protocol, Settings, Telemetry
 
 
@@ -22,6 +24,7 @@ class Records:
         self._telemetry = config.telemetry
         self._keeper: Keeper | None = None
         self._pipeline: Telemetry | None = None
+        self._heartbeat: Heartbeat | None = None
 
     @property
     def factories(self) -> Sequence[ObserverFactory]:
@@ -38,21 +41,16 @@ class Records:
             except OSError as error:
                 raise ConfigError(f"journal.folder is {self._journal.folder!r}: {error.strerror}") from error
         if self._telemetry.endpoint:
-            settings = Settings(
-                endpoint=self._telemetry.endpoint,
-                protocol=Protocol(self._telemetry.protocol),
-                service=self._telemetry.service_name,
-                sample=self._telemetry.sample,
-                content=self._telemetry.content,
-                lines=self._telemetry.lines,
-            )
-            self._pipeline = Telemetry(settings, __version__)
+            self._pipeline = Telemetry(exported_as(self._telemetry), __version__)
             self._pipeline.watch_host(active=lambda: host.calls, refused=lambda: host.counts.refused)
+            self._heartbeat = Heartbeat(self._pipeline.meters.note_beat, asyncio.get_running_loop())
 
     async def stop(self) -> None:
         """Write and send what is still in memory, for a bounded time, without holding the loop up."""
         if self._keeper is not None:
             await asyncio.to_thread(self._keeper.close)
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         if self._pipeline is not None:
             await asyncio.to_thread(self._pipeline.close)
 
@@ -62,4 +60,18 @@ class Records:
 
     def _watcher(self, info: CallInfo) -> CallObserver:
         assert self._pipeline is not None, "a call before the start"
-        return self._pipeline.observer(Call(session=info.call_id, began_ns=info.began_ns, traceparent=info.traceparent))
+        agent, traceparent = self._telemetry.service_name, info.traceparent
+        call = Call(session=info.call_id, began_ns=info.began_ns, agent=agent, traceparent=traceparent)
+        return self._pipeline.observer(call)
+
+
+def exported_as(configured: TelemetrySettings) -> Settings:
+    """The settings of telemetry, as it wants them."""
+    return Settings(
+        endpoint=configured.endpoint,
+        protocol=Protocol(configured.protocol),
+        service=configured.service_name,
+        sample=configured.sample,
+        content=configured.content,
+        lines=configured.lines,
+    )

@@ -11,10 +11,8 @@ from engine.agent import Agent
 from engine.config import Config
 from engine.core.events import Stage
 from engine.runtime.effects import Providers
-from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.host import Host, ObserverFactory
 from engine.server.records import Records
-from engine.server.watchers import open_telemetry, traced
 
 log = logging.getLogger("engine.server")
 
@@ -31,9 +29,6 @@ class Switchboard:
     ) -> None:
         self.agent: Agent = config.agent
         self._drain_ns = config.server.drain_ns
-        self.telemetry = open_telemetry(config.telemetry)
-        if self.telemetry is not None:
-            observers = [*observers, traced(self.telemetry)]
         names = config.agent.providers
         providers = Providers(
             asr={name: config.provider(Stage.ASR, name) for name in names[Stage.ASR]},
@@ -48,10 +43,6 @@ class Switchboard:
             calls_max=config.limits.calls_max,
             clock=clock,
         )
-        if self.telemetry is not None:
-            host = self.host
-            self.telemetry.watch_host(active=lambda: host.calls, refused=lambda: host.counts.refused)
-        self._heartbeat: Heartbeat | None = None
         self._starting = asyncio.Lock()
         self._started = False
         self._stopped = False
@@ -69,8 +60,6 @@ class Switchboard:
                 await self.host.start()
                 self._records.start(self.host)
                 self._started = True
-                if self.telemetry is not None:
-                    self._heartbeat = Heartbeat(self.telemetry.meters.note_beat, asyncio.get_running_loop())
         return self
 
     async def drain(self) -> None:
@@ -88,8 +77,3 @@ class Switchboard:
         if self._started:
             await self.host.stop()
             await self._records.stop()
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
-        if self.telemetry is not None:
-            # In a thread, since it waits for the collector: at most five seconds.
-            await asyncio.to_thread(self.telemetry.close)

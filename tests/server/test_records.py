@@ -7,6 +7,7 @@ from engine.replay.verify import verify
 from engine.server.switchboard import Switchboard
 from tests.server.servers import make_config, serving
 from tests.server.test_sessions import page
+from tests.telemetry.collector import collector
 from tests.transports.wires import run
 
 
@@ -46,3 +47,26 @@ def test_calls_are_carried_while_no_collector_answers() -> None:
             await visitor.until(type="agent", state="speaking")
 
     run(main())
+
+
+def test_a_call_is_traced_under_its_callers_trace() -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with collector() as traced:
+
+        async def main() -> None:
+            config = make_config(OTEL_EXPORTER_OTLP_ENDPOINT=traced.endpoint)
+            async with (
+                serving(config) as server,
+                page(server.ws, additional_headers={"traceparent": parent}) as visitor,
+            ):
+                await visitor.until(type="agent", state="speaking")
+                await visitor.say(type="bye")
+                await visitor.until(type="bye")
+
+        run(main())
+        (session,) = [span for span in traced.spans() if span.name == "voice.session"]
+        assert session.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
+        assert session.parent_span_id.hex() == "b7ad6b7169203331"
+        (greeting,) = [span for span in traced.spans() if span.name == "invoke_agent engine"]
+        assert greeting.links[0].span_id == session.span_id
+        assert [point.count for point in traced.points("voice.stage.first_byte")] == [1]
