@@ -42,6 +42,14 @@ class Sponge:
         self.frames.append(frame)
 
 
+class Mute:
+    """An outbound that nobody tells anything."""
+
+    def marked(self, name: str) -> None: ...
+
+    def played(self, run: int, samples: int) -> None: ...
+
+
 class Quiet:
     """A detector that costs nothing."""
 
@@ -58,7 +66,7 @@ def inbound(sound: AudioFormat, detector: Any) -> tuple[Inbound, Callable[[], No
 
     facts: list[Fact] = []
     capabilities = Capabilities(name="bench", inbound=sound, outbound=sound)
-    way = Inbound(capabilities, Policy(), detector, None, facts.append, lambda: now[0])  # type: ignore[arg-type]
+    way = Inbound(capabilities, Policy(), detector, Mute(), facts.append, lambda: now[0])  # type: ignore[arg-type]
     way.attach(Sponge(), lambda: None)  # type: ignore[arg-type]
     return way, tick
 

@@ -48,6 +48,15 @@ DIGITS = frozenset("0123456789*#ABCD")
 FULL_SCALE = 32_768
 
 
+def _nothing(*_: object) -> None:
+    """What a closed line does."""
+
+
+def _for_ever() -> int:
+    """When everything has had its time."""
+    return 2**62
+
+
 class Inbound:
     """One call's way in. It is the `Line` that the transport tells."""
 
@@ -66,7 +75,8 @@ class Inbound:
         self._inlet = Inlet(capabilities.inbound)
         self._policy = policy
         self._score = detector.score
-        self._outbound = outbound
+        self._marked = outbound.marked
+        self._played = outbound.played
         self._post = post
         self._now = now
         self._meter = meter
@@ -111,11 +121,11 @@ class Inbound:
 
     def marked(self, name: str) -> None:
         """The peer echoed a mark."""
-        self._outbound.marked(name)
+        self._marked(name)
 
     def played(self, run: int, samples: int) -> None:
         """The peer has played this many samples of a run."""
-        self._outbound.played(run, samples)
+        self._played(run, samples)
 
     def pressed(self, digit: str) -> None:
         """The caller pressed a key."""
@@ -145,6 +155,13 @@ class Inbound:
             more = f" ({self._untold} times)" if self._untold > 1 else ""
             self._untold = 0
             self._post(InputRejected(source=source, reason=reason + more))
+
+    def close(self) -> None:
+        """The call is over: whatever a transport still tells goes nowhere, and nothing of the session is held."""
+        self._post = self._marked = self._played = self._meter = _nothing  # type: ignore[assignment]
+        self._now = _for_ever
+        self._stream = self._deaf = None
+        self._kept.clear()
 
     def reconnect(self, capabilities: Capabilities) -> None:
         """The caller is back, perhaps with another microphone."""

@@ -23,6 +23,15 @@ KEPT_NS = 500 * MS
 """Heard sound kept behind the ear, for a peer whose report shows that the estimate was ahead of it."""
 
 
+def _nothing(fact: Fact) -> None:
+    """Who is told when the call is over."""
+
+
+def _for_ever() -> int:
+    """When everything has had its time."""
+    return 2**62
+
+
 class Outbound:
     """One call's way out."""
 
@@ -56,6 +65,7 @@ class Outbound:
         self._timer: asyncio.TimerHandle | None = None
         self._room: asyncio.Future[None] | None = None
         self._cleared: set[int] = set()
+        self._closed = False
 
     # Sound comes in.
 
@@ -65,12 +75,14 @@ class Outbound:
 
     async def write(self, run: int, pcm: bytes) -> None:
         """Gather sound of a run, in the wire's rate. Waits while the ring is full; sound of a cleared run goes nowhere."""
-        while pcm and run not in self._cleared:
+        while pcm and run not in self._cleared and not self._closed:
             taken = self._ring.write(run, pcm) if self._ring.open(run) else 0
             if taken:
+                starved = self._timer is None or self._ring.queued(run) == taken
                 self._pacer.wrote(run, taken)
                 pcm = pcm[2 * taken :]
-                self._pump()
+                if starved:  # otherwise the timer comes when there is room for more
+                    self._pump()
             if pcm:
                 await self._wait_for_room()
 
@@ -147,12 +159,14 @@ class Outbound:
         self._make_room()
 
     def close(self) -> None:
-        """Nothing leaves any more."""
+        """Nothing leaves any more, and nothing of the session is held."""
         for run in self._ring.runs:
             self._cleared.add(run)
             self._ring.drop(run)
         self._make_room()
         self._disarm()
+        self._closed = True
+        self._post, self._now, self._late = _nothing, _for_ever, None
 
     # The peer tells.
 

@@ -66,6 +66,8 @@ class Paces(Protocol):
 
 HANGING_UP_NS = 5 * SECOND
 """A transport that was told to hang up and still carries is left after this."""
+GOODBYE_NS = 1 * SECOND
+"""After the call, a transport has this long to finish its own goodbye: a close frame takes one round trip."""
 FAULT = "a fault of the engine"
 
 
@@ -213,6 +215,7 @@ class Session:
             if self._setup.tts and not self._closed:
                 self._effects.voice(self._setup.tts[0])
             reason = await self._carry()
+            self._scope = None
         except asyncio.CancelledError:
             reason = self._reason or "stopped"
             await self._transport.hang_up(reason)
@@ -221,8 +224,9 @@ class Session:
             self.post(SessionEnded(reason=self._reason or reason))
             self._close()
             await self._effects.stop()
-            for errand in self._errands:
-                errand.cancel()
+            await self._end_errands()
+            self._inbound.close()
+            self._observers.clear()
         return Outcome(self._reason or reason, self.state, self.faulty)
 
     async def _carry(self) -> str:
@@ -236,6 +240,7 @@ class Session:
             except TimeoutError:
                 return self._reason
             except Exception as lost:
+                self._scope = None
                 if not isinstance(lost, TransportClosed):
                     # A fault of the transport, or of what hears the frames: this call's end, and no other's.
                     log.exception(FAULT, extra={"call": self.call_id})
@@ -283,6 +288,13 @@ class Session:
         errand = self._loop.create_task(self._guard(name, work))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
+
+    async def _end_errands(self) -> None:
+        """Let a transport finish its goodbye, within bounds."""
+        if self._errands:
+            _, late = await asyncio.wait(self._errands, timeout=GOODBYE_NS / SECOND)
+            for errand in late:
+                errand.cancel()
 
     async def _guard(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
         try:

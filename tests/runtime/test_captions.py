@@ -2,14 +2,14 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from engine.core.events import AdapterFailed, ASRPartial, InterruptRequested, PlayoutStarted
 from engine.errors import FailureKind
 from engine.runtime import captions
 from tests.fakes import CAPABILITIES, Call, fails, tool, virtually
 
-SCREEN = type(CAPABILITIES)(
-    **{name: getattr(CAPABILITIES, name) for name in CAPABILITIES.__struct_fields__} | {"screen": True}
-)
+SCREEN = replace(CAPABILITIES, screen=True)
 LONG = "And the sun is shining brightly over the hills and the lake and the whole of the town today."
 
 

@@ -44,6 +44,14 @@ class Ear:
         raise NotImplementedError
 
 
+class Mute:
+    """An outbound that nobody tells anything."""
+
+    def marked(self, name: str) -> None: ...
+
+    def played(self, run: int, samples: int) -> None: ...
+
+
 class Scores:
     """A detector that gives the answers of a list, then those of the sound."""
 
@@ -66,7 +74,7 @@ class Way:
             capabilities,
             Policy(**policy),  # type: ignore[arg-type]
             Scores(*answers),
-            None,  # type: ignore[arg-type]
+            Mute(),  # type: ignore[arg-type]
             self.facts.append,
             lambda: self.clock_ns,
             lambda rms, prob: self.levels.append((rms, prob)),

@@ -1,9 +1,12 @@
 """One call from end to end: real rules, real pacing, and providers whose timing the test sets."""
 
 import asyncio
+import gc
 import logging
+import weakref
 
 import pytest
+from msgspec.structs import replace
 
 from engine.core.commands import CancelLLM, CancelTTS, ClearPlayout, Commands, PausePlayout, ResumePlayout, StartASR
 from engine.core.events import (
@@ -368,7 +371,7 @@ async def test_a_transport_that_does_not_hang_up_is_left() -> None:
     await asyncio.sleep(1)
     call.session.hang_up("enough")
     assert (await running).reason == "enough"
-    assert call.loop.time() == pytest.approx(6, abs=0.1)
+    assert call.loop.time() == pytest.approx(7, abs=0.1)
 
 
 @virtually
@@ -399,10 +402,7 @@ async def test_a_cancelled_session_hangs_up_and_leaves_nothing() -> None:
 
 @virtually
 async def test_a_caller_who_comes_back_hears_the_rest() -> None:
-    capabilities = type(CAPABILITIES)(
-        **{name: getattr(CAPABILITIES, name) for name in CAPABILITIES.__struct_fields__}
-        | {"grace_ns": 10 * SECOND, "reports": True}
-    )
+    capabilities = replace(CAPABILITIES, grace_ns=10 * SECOND, reports=True)
     async with Call(capabilities) as call:
         call.brain.scripts = [[(50, LONG)]]
         await call.say("tell me")
@@ -424,9 +424,7 @@ async def test_a_caller_who_comes_back_hears_the_rest() -> None:
 
 @virtually
 async def test_a_caller_who_stays_away_has_hung_up() -> None:
-    capabilities = type(CAPABILITIES)(
-        **{name: getattr(CAPABILITIES, name) for name in CAPABILITIES.__struct_fields__} | {"grace_ns": 2 * SECOND}
-    )
+    capabilities = replace(CAPABILITIES, grace_ns=2 * SECOND)
     call = Call(capabilities)
     running = asyncio.create_task(call.session.run())
     await asyncio.sleep(1)
@@ -470,3 +468,55 @@ async def test_a_lost_line_without_grace_is_the_end() -> None:
 
     call.transport.carry = lost  # type: ignore[method-assign,assignment]
     assert (await call.session.run()).reason == "gone"
+
+
+@virtually
+async def test_a_call_that_is_over_is_gone_without_a_collection() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        call = Call(greeting="Hello.")
+        running = asyncio.create_task(call.session.run())
+        await call.pass_ms(1_000)
+        await call.say("hello")
+        await call.pass_ms(1_000)
+        call.peer.hang_up()
+        await running
+        session = weakref.ref(call.session)
+        line = call.peer.line
+        assert line is not None
+        line.hear(bytes(640))
+        line.marked("0.1.5")
+        line.played(1, 5)
+        line.rejected("late")
+        call.session = None  # type: ignore[assignment]
+        assert session() is None
+    finally:
+        gc.enable()
+
+
+@virtually
+async def test_hanging_up_while_the_line_is_lost_ends_the_wait() -> None:
+    call = Call(replace(CAPABILITIES, grace_ns=60 * SECOND))
+    running = asyncio.create_task(call.session.run())
+    await asyncio.sleep(1)
+    call.peer.drop("the connection broke")
+    await asyncio.sleep(1)
+    call.session.hang_up("enough")
+    assert (await running).reason == "enough"
+    assert call.loop.time() < 3
+
+
+@virtually
+async def test_hanging_up_on_a_call_that_is_ending_does_nothing() -> None:
+    call = Call()
+    call.brain.scripts = [[(50, LONG), (60_000, "late")]]
+    call.brain.letting_go_ms = 1_500
+    running = asyncio.create_task(call.session.run())
+    await call.say("tell me")
+    await call.pass_ms(1_000)
+    call.peer.hang_up()
+    await asyncio.sleep(0.5)
+    assert not running.done()
+    call.session.hang_up("the server is stopping")
+    assert (await running).state is not None
