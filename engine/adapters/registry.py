@@ -30,11 +30,15 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "scripted": "engine.adapters.scripted:Scripted",
     },
     Stage.TTS: {
+        "azure": "engine.adapters.azure_tts:Azure",
         "cartesia": "engine.adapters.cartesia:Cartesia",
         "deepgram": "engine.adapters.deepgram_tts:Aura",
         "elevenlabs": "engine.adapters.elevenlabs:ElevenLabs",
         "espeak": "engine.adapters.espeak:Espeak",
         "openai_speech": "engine.adapters.openai_speech:OpenAISpeech",
+        "piper": "engine.adapters.piper:Piper",
+        "rime": "engine.adapters.rime:Rime",
+        "wyoming": "engine.adapters.wyoming:Wyoming",
     },
 }
 """Stage -> name in the configuration -> "module:Class"."""

@@ -28,10 +28,14 @@ SERVERS: dict[Stage, dict[str, str]] = {
         "openai_responses": "engine.simulated.openai_llm:OpenAIServer",
     },
     Stage.TTS: {
+        "azure": "engine.simulated.own_voices:AzureServer",
         "cartesia": "engine.simulated.cartesia:CartesiaServer",
         "deepgram": "engine.simulated.deepgram_tts:AuraServer",
         "elevenlabs": "engine.simulated.elevenlabs:ElevenLabsServer",
         "openai_speech": "engine.simulated.openai_speech:OpenAISpeechServer",
+        "piper": "engine.simulated.own_voices:PiperServer",
+        "rime": "engine.simulated.rime:RimeServer",
+        "wyoming": "engine.simulated.own_voices:WyomingServer",
     },
 }
 """Stage -> name of the adapter -> the server it speaks to, as "module:Class". Imported on first use."""

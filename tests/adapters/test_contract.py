@@ -37,6 +37,8 @@ pytestmark = pytest.mark.anyio
 PLAIN_SOUND = {"openai_speech", "azure", "piper"}
 SECRET = "sk-very-secret-4711"
 REMOTE = [(stage, name) for stage, names in PROVIDERS.items() for name in names if name in SERVERS[stage]]
+WEB = [found for found in REMOTE if found[1] != "wyoming"]
+"""All but a plain TCP peer, which knows neither status nor TLS."""
 KEYED = [(stage, name) for stage, name in REMOTE if provider_class(stage, name).key_env]
 
 
@@ -74,39 +76,12 @@ class TestEveryRemoteAdapter:
         async with server.serve():
             assert await exercise(stage, make(stage, name, server))
 
-    @pytest.mark.parametrize(
-        ("status", "kind"),
-        [
-            (400, FailureKind.REJECTED),
-            (401, FailureKind.REJECTED),
-            (403, FailureKind.REJECTED),
-            (429, FailureKind.RATE_LIMITED),
-            (500, FailureKind.UNAVAILABLE),
-            (503, FailureKind.UNAVAILABLE),
-        ],
-    )
-    async def test_a_refusal_is_a_kind(self, stage, name, status, kind):
-        error = await failure(stage, name, Behaviour(status=status))
-        assert error.kind is kind
-
-    async def test_the_wait_it_is_asked_for_is_told(self, stage, name):
-        error = await failure(stage, name, Behaviour(status=429, retry_after_s=7))
-        assert error.retry_ns == 7 * SECOND
-
     async def test_nobody_there_is_unavailable(self, stage, name):
         server = simulated(stage, name)
         async with server.serve():
             pass
         with pytest.raises(AdapterError) as caught:
             await exercise(stage, make(stage, name, server))
-        assert caught.value.kind is FailureKind.UNAVAILABLE
-
-    async def test_tls_that_does_not_hold_is_unavailable(self, stage, name):
-        server = simulated(stage, name)
-        async with server.serve():
-            server.url = server.url.replace("http:", "https:")
-            with pytest.raises(AdapterError) as caught:
-                await exercise(stage, make(stage, name, server))
         assert caught.value.kind is FailureKind.UNAVAILABLE
 
     async def test_nonsense_is_a_protocol_error(self, stage, name):
@@ -141,6 +116,36 @@ class TestEveryRemoteAdapter:
         gc.collect()
         ours = [task for task in asyncio.all_tasks() if "engine/adapters" in str(task.get_coro())]
         assert ours == []
+
+
+@pytest.mark.parametrize(("stage", "name"), WEB)
+class TestEveryAdapterOfTheWeb:
+    @pytest.mark.parametrize(
+        ("status", "kind"),
+        [
+            (400, FailureKind.REJECTED),
+            (401, FailureKind.REJECTED),
+            (403, FailureKind.REJECTED),
+            (429, FailureKind.RATE_LIMITED),
+            (500, FailureKind.UNAVAILABLE),
+            (503, FailureKind.UNAVAILABLE),
+        ],
+    )
+    async def test_a_refusal_is_a_kind(self, stage, name, status, kind):
+        error = await failure(stage, name, Behaviour(status=status))
+        assert error.kind is kind
+
+    async def test_the_wait_it_is_asked_for_is_told(self, stage, name):
+        error = await failure(stage, name, Behaviour(status=429, retry_after_s=7))
+        assert error.retry_ns == 7 * SECOND
+
+    async def test_tls_that_does_not_hold_is_unavailable(self, stage, name):
+        server = simulated(stage, name)
+        async with server.serve():
+            server.url = server.url.replace("http:", "https:")
+            with pytest.raises(AdapterError) as caught:
+                await exercise(stage, make(stage, name, server))
+        assert caught.value.kind is FailureKind.UNAVAILABLE
 
 
 @pytest.mark.parametrize(("stage", "name"), KEYED)

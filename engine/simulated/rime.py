@@ -1,0 +1,101 @@
+"""Rime's `ws3` socket as it is on the wire. Source: docs.rime.ai and the peers' plugins (2026-08).
+
+Pieces are cut inside samples. Variant "named" gives the end of a chunk its context.
+"""
+
+import asyncio
+
+import msgspec
+from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from engine.simulated.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider, bearer
+from engine.simulated.voices import MP3, Piece, pieces
+
+
+class RimeServer(SocketProvider):
+    """/ws3."""
+
+    def routes(self) -> list[BaseRoute]:
+        return [WebSocketRoute("/ws3", self.accept)]
+
+    def settings(self) -> dict[str, object]:
+        return {"url": f"{self.ws_url}/ws3", "api_key": self.key}
+
+    def authorized(self, connection: HTTPConnection) -> bool:
+        return bearer(connection) == self.key
+
+    async def converse(self, peer: Peer) -> None:
+        await _Conversation(peer, self.behaviour).run()
+
+
+class _Conversation:
+    def __init__(self, peer: Peer, behaviour: Behaviour) -> None:
+        self._peer = peer
+        self._behaviour = behaviour
+        self._rate_hz = int(peer.websocket.query_params["samplingRate"])
+        self._texts: dict[str, str] = {}
+        self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        speaking = asyncio.create_task(self._speak())
+        try:
+            async for message in self._peer.messages():
+                order = msgspec.json.decode(message)
+                name = order.get("contextId", "")
+                match order.get("operation"):
+                    case None:
+                        self._texts[name] = self._texts.get(name, "") + order["text"]
+                    case "flush":
+                        self._waiting.put_nowait((name, self._texts.pop(name, "")))
+                    case "clear":
+                        # What is being spoken goes on to its end.
+                        self._waiting = asyncio.Queue()
+                    case "eos":
+                        return
+        finally:
+            speaking.cancel()
+
+    async def _speak(self) -> None:
+        try:
+            while True:
+                # A queue that was cleared is another queue.
+                name, text = await self._next()
+                line = Line(self._behaviour)
+                held = b""
+                for piece in pieces(text, self._rate_hz):
+                    held = await self._send(name, piece, line, held)
+                await self._peer.send({"type": "chunk", "data": held, "contextId": name})
+                more = {"contextId": name} if self._behaviour.variant == "named" else {}
+                await self._peer.send({"type": "done", **more})
+        except HangUp:
+            await self._peer.hang_up()
+
+    async def _next(self) -> tuple[str, str]:
+        while True:
+            try:
+                async with asyncio.timeout(0.01):
+                    return await self._waiting.get()
+            except TimeoutError:
+                continue
+
+    async def _send(self, name: str, piece: Piece, line: Line, held: bytes) -> bytes:
+        """Send a piece cut inside a sample; returns what is held back of it."""
+        match await line.step():
+            case Fault.GARBAGE:
+                await self._peer.send_garbage()
+                return b""
+            case Fault.ERROR:
+                await self._peer.send({"type": "error", "message": "refused"})
+                return b""
+            case Fault.FORMAT:
+                await self._peer.send({"type": "chunk", "data": MP3, "contextId": name})
+                return b""
+        sound = held + piece.sound
+        await self._peer.send({"type": "chunk", "data": sound[:-1], "contextId": name})
+        if piece.words:
+            words = [word.text for word in piece.words]
+            ends = [word.end_ms / 1000 for word in piece.words]
+            times = {"words": words, "start": [word.start_ms / 1000 for word in piece.words], "end": ends}
+            await self._peer.send({"type": "timestamps", "word_timestamps": times, "contextId": name})
+        return sound[-1:]
