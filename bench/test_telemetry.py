@@ -100,7 +100,7 @@ def hold(telemetry: Telemetry | None, number: int) -> float:
                 await listen(call, [SILENCE] * 250)
             lasted = call.loop.time()
 
-    fakes.run_virtually(work)
+    fakes.virtually(work)()
     if observer:
         observer.close()
     return lasted

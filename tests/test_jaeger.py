@@ -109,7 +109,7 @@ def hold(tmp_path: Path, endpoint: str) -> tuple[Path, list[Step]]:
             await call.say("ten please")
             await call.pass_ms(3_000)
 
-    fakes.run_virtually(work)
+    fakes.virtually(work)()
     recorder.close()
     observer.close()
     assert telemetry.close(timeout_s=30)
