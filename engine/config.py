@@ -27,6 +27,7 @@ from engine.errors import ConfigError
 from engine.settings import (
     SECTIONS,
     AgentSettings,
+    InspectSettings,
     JournalSettings,
     LimitSettings,
     Section,
@@ -58,6 +59,7 @@ class Config(Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
+    inspect: InspectSettings = InspectSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     twilio: TwilioSettings = TwilioSettings()
 

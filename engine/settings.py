@@ -99,6 +99,25 @@ class JournalSettings(Section, frozen=True, kw_only=True):
 
     folder: str = "calls"
     """One file per call goes here. Empty: no journals."""
+    keep_days: Annotated[float, Meta(ge=0)] = 30.0
+    """Older journals are deleted. 0 keeps them for ever."""
+    keep_mb: Count = 20_000
+    """More than this together, the oldest are deleted. 0: no limit."""
+
+
+class InspectSettings(Section, frozen=True, kw_only=True):
+    """The page at /inspect, on which recorded and running calls can be walked."""
+
+    section: ClassVar[str] = "inspect"
+
+    token: Annotated[str, Meta(extra={"secret": True, "env": "ENGINE_INSPECT_TOKEN"})] = ""
+    """Opens the page from other machines, as /inspect/?token=…. Empty: it opens on this machine only."""
+    jaeger: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
+    """Jaeger's page, such as http://127.0.0.1:16686, for links to traces. Empty: no links."""
+
+    def __post_init__(self) -> None:
+        if self.token and len(self.token) < SECRET_CHARS_MIN:
+            raise ValueError(f"token has fewer than {SECRET_CHARS_MIN} characters; it could be guessed")
 
 
 class TelemetrySettings(Section, frozen=True, kw_only=True):
@@ -148,6 +167,7 @@ SECTIONS: tuple[type[Section], ...] = (
     ServerSettings,
     LimitSettings,
     JournalSettings,
+    InspectSettings,
     TelemetrySettings,
     TwilioSettings,
 )

@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> int:
     found = config.load(arguments.config)
     for stage, names in found.agent.providers.items():
         print(f"agent.{stage} = {show(list(names))}")
-    for section in (found.server, found.limits, found.journal, found.telemetry, found.twilio):
+    for section in (found.server, found.limits, found.journal, found.inspect, found.telemetry, found.twilio):
         show_struct(section.section, section)
     for path, provider in found.options.items():
         show_struct(path, provider)

@@ -1,19 +1,22 @@
 """`create_app`: routes and limits, and what lies behind them, from one configuration."""
 
+import hmac
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from engine.agent import Agent
 from engine.config import Config, load
+from engine.inspector import create_inspector
 from engine.runtime.host import ObserverFactory
-from engine.server.gate import Door, Gate
+from engine.server.gate import Door, Gate, is_local
 from engine.server.lines import Lines
 from engine.server.pages import Pages, SecurityHeaders
 from engine.server.sessions import Sessions
@@ -108,6 +111,7 @@ def create_app(
             Route("/twilio/voice", telephone.voice, methods=["POST"]),
             Route("/twilio/after", telephone.after, methods=["POST"]),
             WebSocketRoute("/twilio/media", Media(lines, account)),
+            *inspection(config),
         ],
         middleware=[Middleware(SecurityHeaders)],
         lifespan=lifespan,
@@ -115,3 +119,17 @@ def create_app(
     app.switchboard = switchboard
     app.tokens = tokens
     return app
+
+
+def inspection(config: Config) -> list[BaseRoute]:
+    """The page on which calls can be walked, where they are recorded."""
+    if not config.journal.folder:
+        return []
+    token = config.inspect.token.encode()
+    inspector = create_inspector(
+        Path(config.journal.folder).expanduser(),
+        is_local=is_local,
+        check_token=(lambda given: hmac.compare_digest(given.encode(), token)) if token else None,
+        jaeger=config.inspect.jaeger,
+    )
+    return [Mount("/inspect", inspector)]

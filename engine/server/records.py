@@ -37,7 +37,12 @@ class Records:
         """Open what is written to. Raises ConfigError."""
         if self._journal.folder:
             try:
-                self._keeper = Keeper(Path(self._journal.folder).expanduser(), time.time_ns)
+                self._keeper = Keeper(
+                    Path(self._journal.folder).expanduser(),
+                    time.time_ns,
+                    days=self._journal.keep_days,
+                    bytes_max=self._journal.keep_mb * 1_000_000,
+                )
             except OSError as error:
                 raise ConfigError(f"journal.folder is {self._journal.folder!r}: {error.strerror}") from error
         if self._telemetry.endpoint:

@@ -19,7 +19,10 @@ AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
 def make_config(agent: Agent | None = None, **environ: str) -> Config:
     """An agent that is typed to and speaks, and an environment of our own."""
     typed = agent or Agent("Book appointments.", asr=(), llm=("scripted",), tts=("espeak",), greeting="Hello.")
-    return load(environ={"ENGINE_SERVER_PORT": "0", "ENGINE_JOURNAL_FOLDER": "", **environ}, agent=typed)
+    folder = environ.pop(
+        "ENGINE_JOURNAL_FOLDER", ""
+    )  # An empty variable counts as unset; an empty flag says: no journals.
+    return load(environ={"ENGINE_SERVER_PORT": "0", **environ}, flags={"journal.folder": folder}, agent=typed)
 
 
 class Served(Struct, frozen=True):

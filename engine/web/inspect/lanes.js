@@ -8,6 +8,7 @@ const AXIS = 26;
 const GAP = 4;
 const MAP = 34;
 const LABELS = 92;
+const LABELS_NARROW = 56;
 const NARROW = 640;
 const SPAN_MIN = 20; // milliseconds over the whole width: a millisecond is tens of pixels wide
 const LANES = [
@@ -60,7 +61,7 @@ export class Lanes {
 
   // Where things are.
 
-  get left() { return this.width < NARROW ? 0 : LABELS; }
+  get left() { return this.width < NARROW ? LABELS_NARROW : LABELS; }
 
   x(ms) { return this.left + ((ms - this.from) / (this.to - this.from)) * (this.width - this.left); }
 
@@ -292,8 +293,8 @@ export class Lanes {
     c.textBaseline = "middle";
     c.textAlign = "left";
     for (const lane of this.lanes) {
-      if (this.left) { c.fillStyle = colors.soft; c.fillText(lane.label, 12, lane.top + lane.height / 2); }
-      else { c.globalAlpha = 0.55; c.fillStyle = colors.soft; c.fillText(lane.label, 4, lane.top + 8); c.globalAlpha = 1; }
+      c.fillStyle = colors.soft;
+      c.fillText(lane.label, this.left === LABELS ? 12 : 8, lane.top + lane.height / 2);
     }
   }
 
@@ -389,7 +390,7 @@ export class Lanes {
     const height = lane.height - 12;
     for (const [item, left, right] of this.inSight(this.model.requests)) {
       const first = this.x(item.first ?? item.end ?? this.end);
-      this.block(left, Math.min(first, right), lane.top + height / 2 - 2, 4, this.colors.model, 0.45);
+      this.block(left, Math.min(first, right), lane.top + height - 3, 3, this.colors.model, 0.6);
       if (item.first !== null) this.block(Math.max(first, left), right, lane.top, height, this.colors.model, 0.35);
       this.label(`r${item.run} ${this.table.text(item.row).split("\n")[0]}${item.cut ? " ✕" : ""}`, left, right, lane.top + height / 2, this.colors.ink);
     }
@@ -408,7 +409,7 @@ export class Lanes {
     const height = lane.height - 10;
     for (const [item, left, right] of this.inSight(this.model.chunks)) {
       const first = Math.min(this.x(item.first ?? item.end ?? this.end), right);
-      this.block(left, first, lane.top + height / 2 - 2, 4, this.colors.voice, 0.45);
+      this.block(left, first, lane.top + height - 3, 3, this.colors.voice, 0.6);
       if (item.first !== null) this.block(Math.max(first, left), right, lane.top, height, this.colors.voice, 0.4);
       this.label(this.table.text(item.row) + (item.cut ? " ✕" : ""), left, right, lane.top + height / 2, this.colors.ink);
     }
