@@ -7,7 +7,7 @@ from engine.core.units import LIMITS
 
 _SENTENCE = re.compile(r"""[.!?…]+["')\]]*(?=\s)|\n+""")
 _CLAUSE = re.compile(r"[,;:—–](?=\s)")
-_ABBREVIATIONS = frozenset("mr mrs ms dr st no vs etc e.g i.e a.m p.m approx inc ltd jr sr prof".split())
+_ABBREVIATIONS = frozenset("mr mrs ms dr st vs etc e.g i.e approx inc ltd jr sr prof".split())
 _MARKUP = str.maketrans(dict.fromkeys("*#`~|<>", ""))
 
 
@@ -48,14 +48,15 @@ def _sentence_end(pending: str, first: bool) -> int:
 def _ends_sentence(pending: str, match: re.Match[str]) -> bool:
     if match.group()[0] == "\n":
         return bool(pending[: match.start()].strip())
+    if not match.group().startswith("."):
+        return True
     word = pending[: match.start()].rpartition(" ")[2].lower().lstrip("(\"'")
-    if match.group().startswith(".") and (
-        word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word != "i")
-    ):
-        # "a.m." ends a sentence when the next word begins with a capital.
-        rest = pending[match.end() :].lstrip()
-        return word in {"a.m", "p.m"} and bool(rest) and rest[0].isupper()
-    return not word.isdigit() or not match.group().startswith(".") or len(pending) > match.end() + 1
+    rest = pending[match.end() :].lstrip()
+    if word == "no":  # The number sign, before a number.
+        return not rest[:1].isdigit()
+    if word in {"a.m", "p.m"}:  # They end a sentence when the next word begins with a capital.
+        return rest[:1].isupper()
+    return word not in _ABBREVIATIONS and not (len(word) == 1 and word.isalpha() and word != "i")
 
 
 def _last_cut(text: str) -> int:
