@@ -14,7 +14,7 @@ import pytest
 from bench.codec_peers import PEERS, SIZES, engine
 
 WORK = [(size, what) for size, seconds in SIZES.items() for what in engine(seconds)]
-ROUNDS = 3
+ROUNDS = 5
 
 
 @pytest.mark.parametrize(("size", "what"), WORK, ids=lambda part: part.replace(" ", "_"))

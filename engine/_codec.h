@@ -91,7 +91,7 @@ struct kernels {
 #define LANES 0
 #include "_kernels.h"
 
-#if defined(__x86_64__) && ((defined(__clang__) && __clang_major__ >= 17) || (!defined(__clang__) && __GNUC__ >= 12))
+#if defined(__x86_64__) && ((defined(__clang__) && __clang_major__ >= 14) || (!defined(__clang__) && __GNUC__ >= 12))
 #include <immintrin.h>
 #define TARGET(cpu) __attribute__((target("arch=" cpu)))
 #define INTO __attribute__((always_inline))
@@ -122,7 +122,11 @@ struct kernels {
 static const struct kernels *codec_kernels(int rank) {
     __builtin_cpu_init();
     const struct kernels *all[] = {&kernels_x86_64_v4, &kernels_x86_64_v3, &kernels_x86_64, &kernels_plain, NULL};
-    rank += __builtin_cpu_supports("x86-64-v4") ? 0 : __builtin_cpu_supports("x86-64-v3") ? 1 : 2;
+    /* The levels by their rarest parts: older Clang does not know them by name. */
+    const int v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
+    const int v4 = v3 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512cd");
+    rank += v4 ? 0 : v3 ? 1 : 2;
     return all[rank < 4 ? rank : 4];
 }
 #else
