@@ -1,5 +1,7 @@
 """How clean each resampler is, and how late: `python -m bench.quality` prints the tables of docs/audio.md.
 
+First the engine's two filters, from their impulse responses. Then all resamplers, by sweeps.
+
 Each tone of a sweep goes in for a second, at 20,000 of 32,767, in chunks of 20 ms and as 16-bit samples, and comes out as
 16-bit samples. From the spectrum of the middle of what came out: the gain at the tone, and the strongest line elsewhere. One
 line of the rounding to 16 bits lies at -120 dB or below, so that images and aliases show down to there; the sum of all lines
@@ -15,6 +17,7 @@ import soxr
 from scipy.signal import resample_poly
 
 from engine import _codec
+from tests import reference
 
 warnings.simplefilter("ignore")  # audioop is deprecated
 
@@ -166,7 +169,42 @@ def lag(make: Callable[[int, int], Stream], source: int, target: int) -> tuple[f
     return min(trails), max(trails), empty / 150
 
 
+def rounded_taps(source: int, target: int, kind: str) -> Samples:
+    """The filter's impulse response at the common rate, its taps rounded as the codec rounds them."""
+    common = int(np.gcd(source, target))
+    up, down = target // common, source // common
+    taps = reference.prototype(up, down, kind)
+    one = 2 ** (14 if kind == "telephone" else 21 if source < 4 * target else 22)
+    for phase in range(up):
+        exact = taps[phase::up] / taps[phase::up].sum() * one
+        row = np.rint(exact)
+        left = round(one - row.sum())
+        most = np.argsort(-np.sign(left) * (exact - row))[: abs(left)]
+        row[most] += np.sign(left)
+        taps[phase::up] = row / one / up
+    return taps
+
+
+def filters() -> None:
+    """The table of the filters themselves, from their impulse responses."""
+    print(
+        "| quality | rates | taps | ripple to 0.85 | at the edge | beyond 1.16 | delay |\n|---|---|---|---|---|---|---|"
+    )
+    for kind in ("telephone", "high"):
+        for source, target in [*PAIRS, (48_000, 8_000), (44_100, 48_000)]:
+            taps, rate_hz = rounded_taps(source, target, kind), np.lcm(source, target)
+            response = 20 * np.log10(np.abs(np.fft.rfft(taps, max(1 << 16, 16 * len(taps)))) + 1e-9)
+            at = np.linspace(0, rate_hz / min(source, target), len(response))  # in edges
+            ripple, stop = np.abs(response[at <= SPEECH]).max(), response[at >= BEYOND].max()
+            delay = _codec.Resampler(source, target, kind).delay_ns / 1e6
+            edge = response[np.searchsorted(at, 1)]
+            print(
+                f"| {kind} | {source} to {target} | {len(taps)} | {ripple:.4f} dB | {edge:.1f} dB | {stop:.1f} dB | {delay:.2f} ms |"
+            )
+
+
 def main() -> None:
+    filters()
     for source, target in PAIRS:
         print(f"\n{source} to {target} Hz\n")
         print("| resampler | ripple to 0.85 | worst image or alias | trails its input by | calls that return nothing |")

@@ -58,12 +58,11 @@ static double bessel_i0(double x2) {
     return sum;
 }
 
-/* One tap of a Kaiser-windowed sinc that cuts at the Nyquist frequency of the slower rate, with a gain of L. */
+/* One tap of a Kaiser-windowed sinc that cuts at the Nyquist frequency of the slower rate, but for a factor: rows are made to
+ * sum to one in any case. */
 static double ideal_tap(const struct filter *f, int64_t at, double beta) {
-    const int64_t slow = f->up > f->down ? f->up : f->down;
     const double edge = (double)at / (double)(f->half + 1);
-    return (double)f->up / (double)slow * sinc(at, slow) * bessel_i0(beta * beta * (1.0 - edge * edge)) /
-           bessel_i0(beta * beta);
+    return sinc(at, f->up > f->down ? f->up : f->down) * bessel_i0(beta * beta * (1.0 - edge * edge));
 }
 
 /* Rows and their middles are whole numbers of this many taps: a vector, or a pair in each stream. */

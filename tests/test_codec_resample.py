@@ -125,6 +125,18 @@ def test_high_is_flat_to_the_edge_of_wideband_speech(pair):
     assert all(abs(gain_db(pair, "high", hz)) < 0.001 for hz in (50, 1000, 4000, 6000, 6800))
 
 
+@pytest.mark.parametrize("quality", QUALITIES)
+@pytest.mark.parametrize("pair", [(8_000, 16_000), (16_000, 8_000), (24_000, 8_000), (8_000, 48_000)])
+def test_an_impulse_comes_out_where_it_went_in_and_alike_on_both_sides(pair, quality):
+    impulse = np.zeros(480, "<i2")
+    impulse[240] = 32767
+    out = np.frombuffer(through(_codec.Resampler(*pair, quality), [impulse.tobytes()]), "<i2")
+    at = 240 * pair[1] // pair[0]
+    assert int(out.argmax()) == at
+    reach = min(at, len(out) - 1 - at)
+    assert (out[at - reach : at + 1] == out[at : at + reach + 1][::-1]).all()
+
+
 def test_eight_to_sixteen_and_back_keeps_the_telephone_band():
     random = np.random.default_rng(5)
     spectrum = np.zeros(4001, complex)
