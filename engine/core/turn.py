@@ -157,11 +157,12 @@ def expect_more(state: State, event: ASRTurnResumed) -> tuple[State, Commands]:
 
 def believe_end(state: State, event: ASREndOfTurn) -> tuple[State, Commands]:
     """The recogniser has judged by sound and words together: no wait of ours is better."""
-    turn = replace(state.turn, over=True)
-    text = _not_yet_taken(state, event.text)
-    if text.strip():
-        turn = replace(turn, text=text.strip()[: LIMITS.transcript_chars], partial="", changed_at=state.at)
-    return replace(state, turn=turn), NOTHING
+    turn, text = state.turn, _not_yet_taken(state, event.text).strip()
+    if text:
+        turn = replace(turn, text=text[: LIMITS.transcript_chars], partial="", changed_at=state.at)
+    if not words_of(turn):  # The end of nothing would wait for words, and end them before they were whole.
+        return state, NOTHING
+    return replace(state, turn=replace(turn, over=True)), NOTHING
 
 
 def keep_prediction(state: State, event: TurnPredicted) -> tuple[State, Commands]:

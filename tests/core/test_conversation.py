@@ -1,21 +1,14 @@
 """The history holds what was heard."""
 
 from engine.core.commands import Role
+from tests.core.calls import SPEAKING
 from tests.script import check
 
 
 def test_a_later_mark_tells_that_more_was_heard() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         2521  paused r1 400
@@ -28,16 +21,8 @@ def test_a_later_mark_tells_that_more_was_heard() -> None:
 
 def test_an_answer_of_which_nothing_was_heard_leaves_nothing() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2050  caller speaks
         2170  timer                                   -> pause r1
         2171  paused r1 0

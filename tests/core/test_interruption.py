@@ -3,6 +3,7 @@
 from engine.core.commands import Message, Role
 from engine.core.policy import OnInterrupt, Setup, ToolSpec
 from engine.core.state import CallState
+from tests.core.calls import ASKED, SPEAKING
 from tests.script import check
 
 CALLED = Setup(
@@ -15,16 +16,8 @@ CALLED = Setup(
 
 def test_a_short_voice_pauses_the_agent_and_a_backchannel_lets_it_go_on() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         2521  paused r1 400
@@ -41,16 +34,8 @@ def test_a_short_voice_pauses_the_agent_and_a_backchannel_lets_it_go_on() -> Non
 
 def test_a_cough_lets_the_agent_go_on() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         2521  paused r1 400
@@ -66,16 +51,8 @@ def test_a_cough_lets_the_agent_go_on() -> None:
 
 def test_a_click_does_not_even_pause_it() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2480  caller quiet
         2630  timer                                   -> finalize
@@ -87,16 +64,8 @@ def test_a_click_does_not_even_pause_it() -> None:
 
 def test_words_take_the_floor_and_everything_stops_in_that_step() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         2521  paused r1 400
@@ -112,16 +81,8 @@ def test_words_take_the_floor_and_everything_stops_in_that_step() -> None:
 
 def test_a_stop_word_takes_the_floor_at_any_length() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  asr partial "stop"                      -> clear r1, cancel r1  [Interrupted]
         """
     )
@@ -130,16 +91,8 @@ def test_a_stop_word_takes_the_floor_at_any_length() -> None:
 
 def test_a_long_voice_takes_the_floor_without_a_word() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         3260  timer                                   -> clear r1, cancel r1  [Interrupted]
@@ -151,16 +104,8 @@ def test_a_long_voice_takes_the_floor_without_a_word() -> None:
 
 def test_the_beginning_of_a_backchannel_is_not_taken_for_words() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         2521  paused r1 400
@@ -177,16 +122,8 @@ def test_the_beginning_of_a_backchannel_is_not_taken_for_words() -> None:
 
 def test_somebody_far_away_does_not_pause_the_agent() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks level_db=-50
         3300  caller quiet level_db=-48
         3450  timer                                   -> finalize
@@ -218,16 +155,8 @@ def test_a_quiet_caller_is_known_by_their_own_turns() -> None:
 
 def test_the_recognisers_start_of_turn_takes_the_floor() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2450  asr start                               -> clear r1, cancel r1  [Interrupted]
         """
@@ -237,13 +166,8 @@ def test_the_recognisers_start_of_turn_takes_the_floor() -> None:
 
 def test_a_caller_who_goes_on_before_the_first_sound_cancels_the_answer() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
+        ASKED
+        + """
         2000  caller speaks
         2120  timer                                   -> pause r1
         2300  asr partial "in London"                 -> clear r1, cancel r1  [Cancelled]
@@ -277,13 +201,8 @@ def test_uninterruptible_speech_hears_the_caller_and_answers_afterwards() -> Non
 
 def test_a_yeah_at_the_end_of_a_question_answers_it() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
+        ASKED
+        + """
         1900  llm r1 "Shall I book it?"
         1910  llm r1 done                             -> tts r1 "Shall I book it?"
         2000  tts r1 c1 done 800
@@ -304,16 +223,8 @@ def test_a_yeah_at_the_end_of_a_question_answers_it() -> None:
 
 def test_an_undecided_floor_goes_back_at_the_cap() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         2521  paused r1 400
@@ -329,16 +240,8 @@ def test_an_undecided_floor_goes_back_at_the_cap() -> None:
 
 def test_the_embedders_wish_stops_the_agent() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  interrupt                               -> clear r1, cancel r1  [Interrupted]
         """
     )
@@ -347,16 +250,8 @@ def test_the_embedders_wish_stops_the_agent() -> None:
 
 def test_a_lost_line_pauses_the_agent_and_a_regained_one_lets_it_go_on() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2200  line lost                               -> pause r1
         2201  paused r1 150
         4000  line back                               -> resume r1
@@ -367,16 +262,8 @@ def test_a_lost_line_pauses_the_agent_and_a_regained_one_lets_it_go_on() -> None
 
 def test_a_line_that_stays_lost_ends_the_call() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2200  line lost                               -> pause r1
         2201  paused r1 150
         7900  timer                                   -> cancel llm r1
@@ -411,16 +298,8 @@ def test_words_during_a_pause_of_the_tool_cancel_the_tool_by_its_rule() -> None:
 
 def test_a_long_noise_that_took_the_floor_is_asked_about_so_that_the_agent_is_not_mute() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2400  caller speaks
         2520  timer                                   -> pause r1
         3260  timer                                   -> clear r1, cancel r1  [Interrupted]

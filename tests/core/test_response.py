@@ -1,6 +1,7 @@
 """When a run begins and how it ends."""
 
 from engine.core.state import Phase
+from tests.core.calls import SPEAKING
 from tests.script import check
 
 
@@ -88,16 +89,8 @@ def test_an_empty_answer_ends_the_run() -> None:
 
 def test_a_call_that_ends_stops_everything() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
-        1900  llm r1 "It is noon. And then some more." -> tts r1 "It is noon."
-        2000  tts r1 c1 done 800
-        2010  playing r1                               [Speaking]
+        SPEAKING
+        + """
         2200  session ended hang-up                   -> clear r1, cancel r1, stop asr  [Idle]
         2210  llm r1 "more"
         """

@@ -2,18 +2,14 @@
 
 from engine.core.state import TurnEnd
 from engine.core.units import MS
+from tests.core.calls import ASKED
 from tests.script import check
 
 
 def test_finished_words_end_the_turn_after_the_short_wait() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
+        ASKED
+        + """
         2000
         """
     )
@@ -436,13 +432,8 @@ def test_a_doubtful_judgement_lengthens_the_wait() -> None:
 
 def test_yes_to_the_question_just_asked_is_finished() -> None:
     state = check(
-        """
-        0     asr open                                 [Idle]
-        500   caller speaks                            [Listening]
-        1400  asr final "what time is it?"             [Transcribing]
-        1500  caller quiet
-        1620  timer                                   -> llm r1 "what time is it?"
-        1850  timer                                   -> open r1  [Generating]
+        ASKED
+        + """
         1900  llm r1 "Shall I book it?"
         1910  llm r1 done                             -> tts r1 "Shall I book it?"
         2000  tts r1 c1 done 800
@@ -457,3 +448,14 @@ def test_yes_to_the_question_just_asked_is_finished() -> None:
         """
     )
     assert state.turn.last_end is TurnEnd.FINISHED
+
+
+def test_the_end_of_a_turn_without_words_is_no_end() -> None:
+    state = check(
+        """
+        0     asr open
+        500   asr end
+        600   say "Hello."                            -> open r1, tts r1 "Hello."
+        """
+    )
+    assert not state.turn.over
