@@ -296,9 +296,10 @@ def _makes(state: State, run: int, chunk: int) -> bool:
 
 def _phase(before: State, after: State) -> Phase:
     """Whose turn it is, and how far."""
-    if after.contest.interrupted != before.contest.interrupted:
-        end = after.response.past[-1].end if after.response.run is None else _last_cut(after)
-        return Phase.INTERRUPTED if end is RunEnd.INTERRUPTED else Phase.CANCELLED
+    cut, held = after.response.past[-1:], floor_run(before)
+    # A run that was begun and cut within one fact was nothing anybody could notice.
+    if after.contest.interrupted != before.contest.interrupted and held is not None and cut[0].number == held.number:
+        return Phase.INTERRUPTED if cut[0].end is RunEnd.INTERRUPTED else Phase.CANCELLED
     if after.ended:
         return Phase.IDLE
     run = floor_run(after)
@@ -307,11 +308,6 @@ def _phase(before: State, after: State) -> Phase:
     if words_of(after.turn) or after.turn.keys:
         return Phase.TRANSCRIBING
     return Phase.LISTENING if after.turn.speaking else Phase.IDLE
-
-
-def _last_cut(state: State) -> RunEnd | None:
-    """How the run before the live one ended."""
-    return state.response.past[-1].end if state.response.past else None
 
 
 def deadlines(state: State) -> Deadlines:
