@@ -79,7 +79,7 @@ def explore(depth: int) -> Found:
         state, path = edge.popleft()
         if len(path) == depth or state.ended:
             continue
-        for event in _possible(state):
+        for event in possible(state):
             found.transitions += 1
             name = _name(event)
             after = _taken(state, event, (*path, name), found)
@@ -187,7 +187,7 @@ def _name(event: Event) -> str:
     return f"{type(event).__name__}{f' {text!r}' if text else ''}"
 
 
-def _possible(state: State) -> Iterator[Event]:
+def possible(state: State) -> Iterator[Event]:
     """The alphabet, made to fit this state."""
     at = state.at + STEP_NS
     yield from _timers(state)
