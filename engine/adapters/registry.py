@@ -17,6 +17,7 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "openai_realtime": "engine.adapters.openai_realtime:OpenAIRealtime",
         "openai_transcribe": "engine.adapters.openai_transcribe:OpenAITranscribe",
         "pocketsphinx": "engine.adapters.pocketsphinx:Pocketsphinx",
+        "rehearsal": "engine.adapters.rehearsal:Recognizer",
         "sherpa": "engine.adapters.sherpa:Sherpa",
         "soniox": "engine.adapters.soniox:Soniox",
         "speechmatics": "engine.adapters.speechmatics:Speechmatics",
@@ -27,6 +28,7 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "gemini": "engine.adapters.gemini:Gemini",
         "openai": "engine.adapters.openai_chat:OpenAIChat",
         "openai_responses": "engine.adapters.openai_responses:OpenAIResponses",
+        "rehearsal": "engine.adapters.rehearsal:Model",
         "scripted": "engine.adapters.scripted:Scripted",
     },
     Stage.TTS: {
@@ -37,6 +39,7 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "espeak": "engine.adapters.espeak:Espeak",
         "openai_speech": "engine.adapters.openai_speech:OpenAISpeech",
         "piper": "engine.adapters.piper:Piper",
+        "rehearsal": "engine.adapters.rehearsal:Synthesizer",
         "rime": "engine.adapters.rime:Rime",
         "wyoming": "engine.adapters.wyoming:Wyoming",
     },

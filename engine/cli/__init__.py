@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "call": "hold one conversation with a recorded caller",
     "serve": "take calls from a browser and the telephone",
     "score": "labelled scenes through the real pipeline, and a card of how well turns were taken",
+    "load": "many scripted callers at once, and what they met",
     "simulate": "made-up calls, with everything going wrong, against the real rules",
     "config": "check the configuration and show what it comes to",
     "diff": "show where two recorded calls part, or a call and today's rules",
