@@ -26,7 +26,7 @@ from engine.runtime.outbound import Outbound
 from engine.transports.base import Capabilities
 from engine.transports.memory import MemoryTransport
 from engine.transports.wav import read_wav
-from tests.fakes import Call, LoudnessDetector, jumping_loop
+from tests.fakes import Call, jumping_loop
 
 VOICE = Path(__file__).parents[1] / "tests" / "fixtures" / "audio" / "day-012.wav"
 TELEPHONE = AudioFormat(8_000, Encoding.ULAW)
@@ -138,7 +138,6 @@ def test_a_minute_of_call(benchmark: Any, loop: ElasticLoop) -> None:
 
     async def talk() -> None:
         async with Call(greeting="Hello.") as call:
-            call.session._inbound._score = LoudnessDetector().score
             call.brain.scripts = [[(50, "It is noon, and the sun is shining over the hills.")] for _ in range(10)]
             for _ in range(10):
                 await call.say("what time is it", 1_000)
