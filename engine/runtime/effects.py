@@ -53,6 +53,9 @@ LETTING_GO_NS = 2 * SECOND
 
 Key = tuple[Stage, int, int]
 """A live task: (ASR, ear, 0), (LLM, run, request), (TTS, run, chunk), (TOOL, call, 0)."""
+Work = Callable[[], Coroutine[Any, Any, None]]
+Failed = Callable[..., Fact]
+"""Makes the fact of a failure, given `provider`, `kind` and `retry_ns`."""
 
 
 class Toolbox(Protocol):
@@ -154,11 +157,11 @@ class Effects:
             self._inbound.detach(stream)
         self._cancel((Stage.ASR, command.ear, 0))
 
-    def _deaf(self, command: StartASR, failed: Callable[..., Fact]) -> None:
+    def _deaf(self, command: StartASR, failed: Failed) -> None:
         """A stream raised where it may not: the recogniser's trouble, not the call's."""
         log.exception("adapter fault", extra={"provider": command.provider})
         self._cancel((Stage.ASR, command.ear, 0))
-        self._post(failed(provider=command.provider, kind=FailureKind.PROTOCOL))
+        self._post(failed(provider=command.provider, kind=FailureKind.PROTOCOL, retry_ns=0))
 
     async def _listen(self, ear: int, stream: RecognizerStream) -> None:
         key = (Stage.ASR, ear, 0)
@@ -286,26 +289,13 @@ class Effects:
 
     # Tasks.
 
-    def _begin(
-        self,
-        key: Key,
-        run: int,
-        provider: str,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        failed: Callable[..., Fact],
-    ) -> None:
+    def _begin(self, key: Key, run: int, provider: str, work: Work, failed: Failed) -> None:
         task = self._loop.create_task(self._guard(key, provider, work, failed))
         self._live[key] = task
         self._owners[task] = run
         task.add_done_callback(functools.partial(self._ended, key))
 
-    async def _guard(
-        self,
-        key: Key,
-        provider: str,
-        work: Callable[[], Coroutine[Any, Any, None]],
-        failed: Callable[..., Fact],
-    ) -> None:
+    async def _guard(self, key: Key, provider: str, work: Work, failed: Failed) -> None:
         """Run one piece of work; whatever goes wrong in it is a fact."""
         try:
             await work()
