@@ -5,7 +5,6 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,8 +218,9 @@ def test_level_of_anything_is_within_its_bounds(sound, rate_hz):
 # -- the contract --------------------------------------------------------------------------------------------------------
 
 
-def test_the_stub_tells_the_truth():
-    command = [sys.executable, "-m", "mypy.stubtest", "--mypy-config-file", "pyproject.toml", "engine._codec"]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+def test_the_stub_tells_the_truth(tmp_path):
+    config = tmp_path / "mypy.ini"
+    config.write_text("[mypy]\nfollow_imports = skip\n")  # the stub alone; `make lint` checks the rest
+    command = [sys.executable, "-m", "mypy.stubtest", "--mypy-config-file", str(config), "engine._codec"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
