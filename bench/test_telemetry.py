@@ -3,7 +3,7 @@
     pytest bench/test_telemetry.py -s
 
 The call is the one of tests/test_jaeger.py with recorded human speech as the caller, through the whole runtime in virtual time:
-codec, detector (silero), endpointing, pacing; only the providers are played. "On" is everything: spans, log lines, metrics, sent over
+codec, detector (silero), endpointing, pacing, journal; only the providers are played. "On" is everything: spans, log lines, metrics, sent over
 HTTP to a collector in another process. The exporting thread's time counts, the collector's does not.
 """
 
@@ -22,6 +22,8 @@ from engine.adapters.vad import make_detector, warm
 from engine.core.events import ASRFinal, ASRPartial
 from engine.core.policy import ToolSpec
 from engine.core.units import FRAME_BYTES, FRAME_NS, SECOND
+from engine.replay.journal import Recorder
+from engine.replay.sheet import Sheet
 from engine.telemetry import Call, Settings, Telemetry
 from engine.telemetry.fold import Fold
 from engine.transports.wav import read_wav
@@ -66,15 +68,16 @@ TALK = [frames_of(name) for name in SAID]
 SILENCE = bytes(FRAME_BYTES)
 
 
-def hold(telemetry: Telemetry | None, number: int) -> float:
+def hold(telemetry: Telemetry | None, number: int, folder: Path) -> float:
     """One call: a greeting, four turns, a tool in each other, an interruption. Returns its length in seconds."""
     observer = telemetry.observer(Call(session=str(number), began_ns=time.time_ns())) if telemetry else None
+    recorder = Recorder(Sheet(folder / f"{time.time_ns()}.jsonl"), session=str(number), started_ns=time.time_ns())
     lasted = 0.0
 
     async def work() -> None:
         nonlocal lasted
         call = fakes.Call(
-            observers=[observer] if observer else [],
+            observers=[recorder, observer] if observer else [recorder],
             detector=make_detector("silero"),
             tools=(ToolSpec("find_slots"),),
             greeting="Hello, how can I help you?",
@@ -101,6 +104,7 @@ def hold(telemetry: Telemetry | None, number: int) -> float:
             lasted = call.loop.time()
 
     fakes.virtually(work)()
+    recorder.close()
     if observer:
         observer.close()
     return lasted
@@ -113,20 +117,22 @@ async def listen(call: fakes.Call, frames: list[bytes]) -> None:
         call.peer.speak(frame)
 
 
-def test_a_watched_call_costs_at_most_a_tenth_more(endpoint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_watched_call_costs_at_most_a_tenth_more(
+    endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By turns on and off, so that both meet the same weather; the lower quartile of each, where it was fairest."""
     warm()
     telemetry = Telemetry(Settings(endpoint=endpoint, interval_s=1e6), "bench")
-    lasted_s = hold(telemetry, 0)
+    lasted_s = hold(telemetry, 0, tmp_path)
     telemetry.flush()
     off, on = [], []
     for number in range(0, ROUNDS * CALLS, CALLS):
         began = time.process_time()
         for call in range(CALLS):
-            hold(None, number + call)
+            hold(None, number + call, tmp_path)
         between = time.process_time()
         for call in range(CALLS):
-            hold(telemetry, number + call)
+            hold(telemetry, number + call, tmp_path)
         telemetry.flush()
         off.append((between - began) / CALLS)
         on.append((time.process_time() - between) / CALLS)

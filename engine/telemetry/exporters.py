@@ -129,6 +129,8 @@ class Maker:
 
     def __init__(self, made_by: Resource, version: str) -> None:
         self.resource = made_by
+        self._last = (0, 0)
+        self._context = Context()
         self.scope = InstrumentationScope(names.SCOPE, version, names.SCHEMA_URL)
 
     def span(self, span: Span) -> ReadableSpan:
@@ -149,11 +151,18 @@ class Maker:
             instrumentation_scope=self.scope,
         )
 
+    def _place(self, trace_id: int, span_id: int) -> Context:
+        """Lines come from one place for a while, so the last one is kept."""
+        if (trace_id, span_id) != self._last:
+            self._last = (trace_id, span_id)
+            self._context = context_of(trace_id, span_id)
+        return self._context
+
     def line(self, line: Line) -> ReadableLogRecord:
         made = LogRecord(
             timestamp=line.at_ns,
             observed_timestamp=line.at_ns,
-            context=context_of(line.trace_id, line.span_id),
+            context=self._place(line.trace_id, line.span_id),
             severity_text=line.severity,
             severity_number=SEVERITIES[line.severity],
             body=line.body,

@@ -53,6 +53,10 @@ QUIET = frozenset({LLMToken, ASRPartial, TTSStarted, TTSWords, TTSChunkDone, Pla
 """Facts that come in numbers and are in a span anyway: a log line only where the phase moved."""
 
 
+OWN = frozenset({PlayoutStarted, ASRPartial, ASRFinal, ToolResult, AdapterFailed, SessionStarted})
+"""Facts that are more than their run's."""
+
+
 class Fold:
     """One call. Feed it every step in order; it returns what has become known."""
 
@@ -88,7 +92,7 @@ class Fold:
             self._take_turn(after)
         if after.contest is not before.contest:
             self._follow_contest(before, after)
-        if isinstance(event, AdapterFailed | TimerFired):
+        if type(event) in (AdapterFailed, TimerFired):
             self._follow_providers(before, after)
         if after.phase is not before.phase:
             self._move(event, before, after, commands)
@@ -124,6 +128,8 @@ class Fold:
             spans = self.runs.get(event.run)  # type: ignore[union-attr]  # Every fact of the table names its run.
             if spans is not None:
                 note(spans, event, before, after, self.seq)
+        if type(event) not in OWN:
+            return
         match event:
             case PlayoutStarted():
                 self._note_playing(event, after)
@@ -313,8 +319,11 @@ class Fold:
 
     def _log(self, event: Event, before: State, after: State, commands: Commands) -> None:
         """A line for a fact that decided something, or that is rare."""
-        kind, orders = type(event), _titles(commands)
-        if after.phase is before.phase and (kind in QUIET or (kind is TimerFired and not orders)):
+        kind, moved = type(event), after.phase is not before.phase
+        if kind in QUIET and not moved:
+            return
+        orders = _titles(commands)
+        if kind is TimerFired and not orders and not moved:
             return
         run = after.response.run or before.response.run
         trace = trace_of(self.call.key, run.number) if run is not None else self.whole.trace
@@ -357,8 +366,11 @@ class Fold:
 
     def _gathered(self) -> list[Record]:
         for spans in self.runs.values():
-            self._gather(spans)
-        return self.out if self.limit is None else [record for record in self.out if self._keeps(record)]
+            if spans.out:
+                self._gather(spans)
+        return (
+            self.out if self.limit is None or not self.out else [record for record in self.out if self._keeps(record)]
+        )
 
     def _keeps(self, record: Record) -> bool:
         return isinstance(record, Measure) or self.samples(record.trace_id)

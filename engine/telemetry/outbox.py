@@ -18,8 +18,8 @@ from engine.telemetry.records import Line, Measure, Record, Span
 
 log = logging.getLogger("engine.telemetry")
 
-BATCH = 256
-"""Records sent at a time. The sending thread and the calls share one interpreter: converting 256 takes about 10 ms of it."""
+BATCH = 512
+"""Records sent at a time: what collectors are tuned to, and a request costs a millisecond, however small."""
 NUMBERS = 65_536
 """Numbers waiting to be counted at most: minutes of a full process, while a batch blocks for seconds."""
 

@@ -49,7 +49,8 @@ class RunSpans:
         self.agent = call.agent
         self.content = content
         self.sampled = sampled
-        self.base: Attributes = {**base, names.RUN_ID: run.number}
+        self.whole = base
+        self.base: Attributes = {names.CONVERSATION_ID: call.session, names.RUN_ID: run.number}
         self.at = run.began_at
         self.stale = stale
         self.parts: dict[tuple[Part, int], Open] = {}
@@ -315,6 +316,7 @@ class RunSpans:
         ledger = ledger_of(state, run.number)
         heard = heard_chars(ledger, state.setup.policy.speech_chars_per_s) if ledger is not None else 0
         attributes: Attributes = {
+            **self.whole,
             **self.base,
             names.SPAN_KIND: "run",
             names.OPERATION: names.INVOKE_AGENT,
