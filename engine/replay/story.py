@@ -15,6 +15,7 @@ from engine.core.events import (
     Event,
     InputRejected,
     LLMToken,
+    LLMToolCall,
     PlayoutStarted,
     SessionEnded,
     Stage,
@@ -229,6 +230,8 @@ class Teller:
         match event:
             case LLMToken() if event.text.strip() and self._last(event.run) is Owner.MODEL:
                 self._mark(event.run, after.at, Owner.CHUNKING, "first token")
+            case LLMToolCall() if (run := after.response.run) and run.number == event.run and not run.committed:
+                self._mark(event.run, after.at, Owner.ENDPOINTING, "a tool waits for the turn's end")
             case TTSStarted():
                 self._mark(event.run, after.at, Owner.TRANSPORT, after.setup.transport)
             case AdapterFailed() if event.stage in (Stage.LLM, Stage.TTS):

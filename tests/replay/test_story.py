@@ -113,6 +113,26 @@ def test_a_tool_owns_its_own_time() -> None:
     ]
 
 
+def test_a_tool_asked_for_ahead_waits_for_the_turns_end() -> None:
+    (answer,) = told(ASKED + """
+        1150  llm r1 calls find_slots {"day":"Monday"}
+        1160  llm r1 done tool_calls
+        1500  tool t1 {"slots":[]}
+        1600  llm r1 "Nothing is free. "
+        1700  tts r1 c1 starts
+        1710  playing r1
+    """, Setup(asr=("ear",), llm=("model",), tts=("voice",), tools=SETUP.tools)).answers  # fmt: skip
+    assert [(owner, ns) for owner, _, ns in owned(answer)] == [
+        ("endpointing", 120),
+        ("model", 30),
+        ("endpointing", 200),
+        ("tool", 150),
+        ("model", 100),
+        ("synthesizer", 100),
+        ("transport", 10),
+    ]
+
+
 def test_the_stretches_fill_every_wait_without_a_gap() -> None:
     for answer in told(talk(9)).answers:
         assert answer.latency_ns == sum(stretch.ns for stretch in answer.stretches)

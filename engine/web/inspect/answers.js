@@ -60,7 +60,7 @@ export class Answers {
       bar.append(part);
     }
     button.append(bar);
-    const parts = answer.stretches.map((stretch) => `${stretch.owner} ${ms(stretch.end - stretch.start)}`);
+    const parts = answer.stretches.filter((stretch) => stretch.end - stretch.start >= 5e5).map((stretch) => `${stretch.owner} ${ms(stretch.end - stretch.start)}`);
     if (parts.length) button.append(el("small", "parts", parts.join(" · ")));
     const heard = answer.sound_ns ? `heard ${(answer.heard_ns / 1e9).toFixed(1)} of ${(answer.sound_ns / 1e9).toFixed(1)} s` : "";
     button.append(el("small", "end", [answer.end || "going on", heard].filter(Boolean).join(" · ")));
