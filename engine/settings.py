@@ -99,6 +99,8 @@ class JournalSettings(Section, frozen=True, kw_only=True):
 
     folder: str = "calls"
     """One file per call goes here. Empty: no journals."""
+    sound: bool = False
+    """Whether the sound is recorded beside it, both directions as they were heard: 64 kB for each second. Ask the caller first."""
     keep_days: Annotated[float, Meta(ge=0)] = 30.0
     """Older journals are deleted. 0 keeps them for ever."""
     keep_mb: Count = 20_000

@@ -9,6 +9,7 @@ from typing import Protocol
 from engine.replay.journal import Recorder
 from engine.replay.reader import is_live, journals
 from engine.replay.sheet import Scribe, Sheet
+from engine.replay.tape import Converter, SoundRecorder, Tape
 
 DAY_NS = 24 * 3_600 * 1_000_000_000
 NAME_CHARS = 64
@@ -47,6 +48,11 @@ class Keeper:
         path = self.folder / file_name(call.began_ns, call.call_id)
         sheet = Sheet(path, scribe=self._scribe)
         return Recorder(sheet, session=call.call_id, started_ns=call.began_ns, traceparent=call.traceparent)
+
+    def sound(self, call: Call, converter: Callable[[int], Converter]) -> SoundRecorder:
+        """What writes a call's sound beside its journal. converter: see SoundRecorder. Raises OSError."""
+        path = sound_of(self.folder / file_name(call.began_ns, call.call_id))
+        return SoundRecorder(Tape(path, self._scribe), converter)
 
     def prune(self) -> None:
         """Delete what is too old or too much."""

@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from engine.replay.journal import Torn, encode
 
@@ -117,19 +118,27 @@ class Sheet:
             os.pwrite(self._file, mark, self._size)
 
 
+class Flushed(Protocol):
+    """What a scribe writes."""
+
+    def flush(self) -> bool:
+        """Write what was gathered. False: it is closed."""
+
+
 class Scribe:
-    """One thread that writes the sheets of all calls, and now and then does a chore on the disk."""
+    """One thread that writes the files of all calls, and now and then does a chore on the disk."""
 
     def __init__(self, chore: Callable[[], None] | None = None) -> None:
         """chore: done at the start and every CHORE_ROUNDS rounds; may raise OSError, which waits for the next time."""
-        self._sheets: deque[Sheet] = deque()
+        self._sheets: deque[Flushed] = deque()
         self._chore = chore
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
         atexit.register(self.close)
 
-    def take(self, sheet: Sheet) -> None:
+    def take(self, sheet: Flushed) -> None:
+        """Write this one too, until it is closed."""
         self._sheets.append(sheet)
 
     def close(self) -> None:

@@ -80,6 +80,8 @@ class Inbound:
         self._post = post
         self._now = now
         self._meter = meter
+        self.tap: Callable[[bytes], None] | None = None
+        """Told every frame, to record it."""
         self._stream: RecognizerStream | None = None
         self._deaf: Callable[[], None] | None = None
         self._kept: deque[bytes] = deque(maxlen=SPOKEN_KEPT_FRAMES)
@@ -215,6 +217,8 @@ class Inbound:
     # One frame.
 
     def _take(self, frame: bytes) -> None:
+        if self.tap is not None:
+            self.tap(frame)
         self._keep(frame)
         self._give(frame)
         prob = self._score(frame)

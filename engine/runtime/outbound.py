@@ -47,6 +47,8 @@ class Outbound:
         capabilities = transport.capabilities
         sound = audio.checked(capabilities.outbound)
         self.rate_hz = sound.rate_hz
+        self.tap: Callable[[int, int, bytes], None] | None = None
+        """Told every piece that leaves (its run, its first sample in the run, PCM16 in the wire's rate), to record it."""
         self._transport = transport
         self._post = post
         self._now = now
@@ -204,6 +206,8 @@ class Outbound:
             if piece.probe:
                 self._transport.send_mark(piece.probe)
             self._transport.send_audio(piece.run, piece.start, self._encode(pcm))
+            if self.tap is not None:
+                self.tap(piece.run, piece.start, pcm)
             if piece.mark:
                 self._transport.send_mark(piece.mark)
             if piece.first:

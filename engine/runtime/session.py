@@ -51,6 +51,20 @@ Observer = Callable[[Event, State, State, Commands], None]
 
 
 @runtime_checkable
+class SoundTap(Protocol):
+    """An observer that is told the sound as well, to record it. One of a call's observers at most. It must not raise."""
+
+    def begin(self, rate_hz: int) -> None:
+        """The wire's rate, before any sound."""
+
+    def caller(self, frame: bytes) -> None:
+        """20 ms of the caller: PCM16 at 16 kHz."""
+
+    def agent(self, run: int, start: int, pcm: bytes) -> None:
+        """Sound of a run that leaves for the caller: PCM16 in the wire's rate, from this sample of the run on."""
+
+
+@runtime_checkable
 class Traces(Protocol):
     """An observer that knows the trace of a request, for the provider that is asked."""
 
@@ -131,9 +145,17 @@ class Session:
         late = next((observer.note_tick for observer in told if isinstance(observer, Paces)), None)
         self._outbound = Outbound(transport, self.post, self.now, loop, late)
         self._inbound = Inbound(capabilities, setup.policy, detector, self._outbound, self.post, self.now, meter)
+        for listener in self._observers:
+            self._let_listen(listener)
         self._effects = Effects(
             providers, setup.tools, toolbox, self._inbound, self._outbound, self.post, self, loop, call_id, headers
         )
+
+    def _let_listen(self, observer: object) -> None:
+        """An observer that records sound is told the sound."""
+        if isinstance(observer, SoundTap):
+            observer.begin(self._outbound.rate_hz)
+            self._inbound.tap, self._outbound.tap = observer.caller, observer.agent
 
     # Facts.
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import __version__
+from engine._codec import Resampler
 from engine.config import Config
+from engine.core.units import ENGINE_HZ
 from engine.errors import ConfigError
 from engine.replay.journal import Recorder
 from engine.replay.keeper import Keeper
+from engine.replay.tape import SoundRecorder
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.host import CallInfo, Host, ObserverFactory
 from engine.settings import TelemetrySettings
@@ -31,7 +34,8 @@ class Records:
         """What a host makes each call's observers with."""
         journal = (self._recorder,) if self._journal.folder else ()
         traces = (self._watcher,) if self._telemetry.endpoint else ()
-        return (*journal, *traces)
+        sound = (self._tape,) if self._journal.folder and self._journal.sound else ()
+        return (*journal, *sound, *traces)
 
     def start(self, host: Host) -> None:
         """Open what is written to. Raises ConfigError."""
@@ -62,6 +66,10 @@ class Records:
     def _recorder(self, info: CallInfo) -> Recorder:
         assert self._keeper is not None, "a call before the start"
         return self._keeper(info)
+
+    def _tape(self, info: CallInfo) -> SoundRecorder:
+        assert self._keeper is not None, "a call before the start"
+        return self._keeper.sound(info, lambda rate_hz: Resampler(rate_hz, ENGINE_HZ))
 
     def _watcher(self, info: CallInfo) -> CallObserver:
         assert self._pipeline is not None, "a call before the start"

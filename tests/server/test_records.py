@@ -1,3 +1,5 @@
+import wave
+from array import array
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,24 @@ def test_every_call_leaves_a_journal_that_verifies(tmp_path: Path) -> None:
     assert len(journals) == 2
     for journal in journals:
         verify(journal)
+
+
+def test_the_sound_of_a_call_is_recorded_beside_its_journal_where_asked_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        config = make_config(ENGINE_JOURNAL_FOLDER=str(tmp_path), ENGINE_JOURNAL_SOUND="true")
+        async with serving(config) as server, page(server.ws) as visitor:
+            await visitor.until(type="agent", state="speaking")
+            await visitor.until(type="agent", state="done")
+            await visitor.say(type="bye")
+            await visitor.until(type="bye")
+
+    run(main())
+    (journal,) = tmp_path.glob("*.jsonl")
+    with wave.open(str(journal.with_suffix(".wav"))) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, 16_000)
+        samples = array("h", file.readframes(file.getnframes()))
+    assert max(samples[1::2]) > 1_000, "the greeting is on the right"
+    assert 0.3 * 16_000 < len(samples) / 2 < 10 * 16_000
 
 
 def test_a_folder_that_cannot_be_made_is_told_at_the_start(tmp_path: Path) -> None:
