@@ -1,14 +1,21 @@
 """`engine replay CALL.jsonl`: walk a recorded call again under today's rules, with what each step changes."""
 
+import time
+import wave
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from engine.cli import readable
 from engine.cli.diff import written
 from engine.core.state import State
+from engine.core.units import SECOND
+from engine.errors import ConfigError
 from engine.replay.delta import changes
 from engine.replay.forms import slim
+from engine.replay.keeper import sound_of
 from engine.replay.lexer import compact
 from engine.replay.notation import Context, write_step
 from engine.replay.reader import Journal
@@ -21,13 +28,19 @@ QUIET = ("at", "audio_ns", "deadlines.wall_ns", "deadlines.audio_ns")
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("journal", metavar="CALL.jsonl", type=Path)
     parser.add_argument("--until", metavar="SEQ", type=int, help="stop after this step and print the whole state")
+    parser.add_argument(
+        "--audio", action="store_true", help="play the sound recorded beside it, with the steps in time"
+    )
 
 
 def run(arguments: Namespace) -> int:
     """0: walked to the end, or as far as asked; 1: today's rules decide otherwise on the way."""
     with Journal(readable(arguments.journal)) as journal:
         context, state, parted = Context(), State(), 0
+        wait = _play(sound_of(arguments.journal)) if arguments.audio else None
         for step in replay(journal):
+            if wait:
+                wait(step.step.at / SECOND)
             for line in _told(step, context):
                 print(line)
             state = step.after
@@ -40,6 +53,24 @@ def run(arguments: Namespace) -> int:
             print(f"\nstate after step {arguments.until}:")
             print("\n".join(f"  {name}: {compact(value)}" for name, value in slim(state).items() if name != "setup"))
         return 1 if parted else 0
+
+
+def _play(path: Path) -> Callable[[float], None]:
+    """Begin to play a call's sound. Returns what waits until so many seconds of it have passed. Raises ConfigError, OSError."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:
+        raise ConfigError(
+            f"--audio needs the extra 'microphone' (pip install 'engine[microphone]') and PortAudio: {error}"
+        ) from None
+    with wave.open(str(readable(path)), "rb") as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
+        try:
+            sounddevice.play(samples, file.getframerate())
+        except sounddevice.PortAudioError as error:
+            raise ConfigError(f"the sound cannot be played here: {error}") from None
+    began = time.monotonic()
+    return lambda seconds: time.sleep(max(0.0, began + seconds - time.monotonic()))
 
 
 def _told(step: Replayed, context: Context) -> Iterator[str]:

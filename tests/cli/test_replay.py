@@ -71,3 +71,9 @@ def test_a_redacted_call_cannot_be_explained_and_says_why(tmp_path: Path, capsys
     assert "the words were taken out" in capsys.readouterr().err
     assert main(["redact", str(path)]) == 2
     assert "exists; name another with --out" in capsys.readouterr().err
+
+
+def test_sound_that_was_not_recorded_cannot_be_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["replay", "--audio", str(record(tmp_path / "call.jsonl"))]) == 2
+    error = capsys.readouterr().err
+    assert "--audio needs" in error or "cannot read" in error

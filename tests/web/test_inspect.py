@@ -1,6 +1,8 @@
 """The inspector in a real Chromium: what a person sees of a call, and how fast."""
 
 import asyncio
+import wave
+from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -88,7 +90,7 @@ def test_the_list_leads_to_a_call_and_back(tmp_path: Path) -> None:
 
     async def walk(page: Page) -> None:
         cell = page.locator(".calls .median")
-        await page.wait_for_function("document.querySelector('.calls .median').textContent.includes('1,060')")
+        await page.wait_for_function("() => document.querySelector('.calls .median').textContent.includes('1,060')")
         assert await cell.inner_text() == "1,060 ms"
         await opened(page)
         assert "730 ms of 1,060 ms is the model's (model) first token" in await page.locator(".verdicts").inner_text()
@@ -185,7 +187,7 @@ def test_a_live_call_is_followed_within_a_fifth_of_a_second(tmp_path: Path) -> N
     async def walk(page: Page) -> None:
         await page.locator("#calls .live").wait_for()
         await page.get_by_text("CA123").click()
-        await page.wait_for_function("inspector.open && inspector.open.model.facts.length === 5")
+        await page.wait_for_function("() => inspector.open && inspector.open.model.facts.length === 5")
         delays = []
         for number, line in enumerate(lines[6:-1], 5):
             sheet.write(line)
@@ -251,6 +253,31 @@ def test_an_hour_of_200000_events_opens_at_once_and_moves_without_stutter(tmp_pa
         print(f"first rows {first:.0f} ms, all {rows} rows {whole:.0f} ms, draws {draws} ms")
 
     look(tmp_path / "long", walk)
+
+
+def test_recorded_sound_is_drawn_and_plays_in_step(tmp_path: Path) -> None:
+    path = record(tmp_path / "one.jsonl")
+    with wave.open(str(path.with_suffix(".wav")), "wb") as file:
+        file.setparams((2, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(array("h", [9_000, 0] * 16_000 * 2 + [0, 9_000] * 16_000 * 3).tobytes())
+
+    async def walk(page: Page) -> None:
+        await opened(page)
+        await page.wait_for_function("() => inspector.lanes.peaks?.length === 500")
+        assert await page.evaluate("[...inspector.lanes.peaks.slice(0, 2), ...inspector.lanes.peaks.slice(-2)]") == [
+            133,
+            0,
+            0,
+            133,
+        ]
+        await page.locator(".line", has_text="asr partial").click()
+        await page.wait_for_function("() => document.getElementById('sound').currentTime > 2.59")
+        await page.get_by_role("button", name="Play").click()
+        await page.wait_for_function("() => inspector.lanes.playhead > 3500")
+        assert await page.evaluate("inspector.open.table.at[inspector.selected]") >= 3_400
+        await page.keyboard.press("Escape")
+
+    look(tmp_path, walk)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
