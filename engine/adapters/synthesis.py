@@ -6,8 +6,8 @@ while speaking is an error, because what to do then is a rule's decision.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from typing import ClassVar, TypeVar
 
 from engine.adapters.base import SpeechRequest
 from engine.adapters.websocket import Dial, Socket
@@ -19,6 +19,9 @@ PIECES_MAX = 8_192
 """Pieces of one chunk read from the wire and not yet taken. A chunk of 30 s comes in some hundreds."""
 SLOT_NS = 2 * SECOND
 """For a provider to let go of a context that we closed, where it allows only so many."""
+STALL_NS = 3 * SECOND
+"""Between two pieces of a chunk that has begun: services send faster than real time, so by then the caller hears silence."""
+T = TypeVar("T")
 FOREIGN = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\x1aE\xdf\xa3", b"{", b"<")
 """How other formats begin. As PCM they would be heard as a burst of noise."""
 
@@ -49,6 +52,15 @@ class Sound:
         whole = len(data) & ~1
         self._rest = data[whole:]
         return data[:whole]
+
+
+async def flowing(provider: str, piece: Awaitable[T]) -> T:
+    """The next piece of a chunk that has begun. Raises AdapterError (TIMEOUT) when it does not come."""
+    try:
+        async with asyncio.timeout(STALL_NS / SECOND):
+            return await piece
+    except TimeoutError:
+        raise AdapterError(provider, FailureKind.TIMEOUT, "the sound stopped coming") from None
 
 
 class WordFinder:
@@ -222,10 +234,12 @@ class ContextVoice:
                 socket.send(message)
             if not socket.open:
                 raise self._trouble or AdapterError(self.name, FailureKind.CLOSED, "the connection broke")
-            while (item := await context.coming.get()) is not None:
+            item = await context.coming.get()
+            while item is not None:
                 if isinstance(item, AdapterError):
                     raise item
                 yield item
+                item = await flowing(self.name, context.coming.get())
             whole = True
         finally:
             del self._contexts[name]

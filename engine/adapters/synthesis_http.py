@@ -11,7 +11,7 @@ import httpx
 
 from engine.adapters.base import Options, SpeechRequest, Voice
 from engine.adapters.http import check, failures
-from engine.adapters.synthesis import Sound
+from engine.adapters.synthesis import Sound, flowing
 from engine.core.events import TTSWords
 from engine.errors import AdapterError, FailureKind
 
@@ -84,6 +84,8 @@ class HttpVoice:
             async with maker.ask(request.text) as response:
                 await check(maker.name, response)
                 async with aclosing(maker.unwrap(response)) as pieces:
-                    async for piece in pieces:
+                    piece = await anext(pieces, None)
+                    while piece is not None:
                         if whole := sound.take(piece):
                             yield whole
+                        piece = await flowing(maker.name, anext(pieces, None))

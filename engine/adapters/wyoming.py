@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import Options, SpeechRequest, Voice
-from engine.adapters.synthesis import Sound
+from engine.adapters.synthesis import Sound, flowing
 from engine.adapters.websocket import CONNECT_NS, SharedNothing
 from engine.core.events import TTSWords
 from engine.core.units import SECOND
@@ -87,7 +87,7 @@ class WyomingVoice:
         try:
             writer.write(self._question(request.text))
             while True:
-                header, data, payload = await self._event(reader)
+                header, data, payload = await flowing(self.name, self._event(reader))
                 if header.type == "audio-start" and (data.get("rate"), data.get("width"), data.get("channels")) != (
                     (self.rate_hz, 2, 1)
                 ):

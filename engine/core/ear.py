@@ -6,7 +6,7 @@ While no recogniser listens the runtime keeps the caller's sound, and gives it t
 from msgspec.structs import replace
 
 from engine.core.commands import NOTHING, Commands, StartASR, StopASR
-from engine.core.events import AdapterFailed, ASRFinal, ASROpened, ASRPartial, SessionStarted, Stage
+from engine.core.events import AdapterFailed, ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, SessionStarted, Stage
 from engine.core.state import NEVER, Deadlines, Ear, State, TurnEnd
 from engine.errors import FailureKind
 
@@ -23,12 +23,16 @@ def note_open(state: State, event: ASROpened) -> tuple[State, Commands]:
     return replace(state, ear=replace(state.ear, open=True, down_at=None)), NOTHING
 
 
-def trust(state: State, event: ASRPartial | ASRFinal) -> tuple[State, Commands]:
-    """A recogniser that hears words works."""
+def trust(state: State, event: ASRPartial | ASRFinal | ASREndOfTurn) -> tuple[State, Commands]:
+    """A recogniser that hears words is not deaf; one that finishes them works.
+
+    A partial is no proof of that: one that dies after a few words, each time it is tried, would be tried for ever.
+    """
     ear = state.ear
-    if not (ear.tries or ear.unheard):
+    tries = ear.tries if type(event) is ASRPartial else 0
+    if (tries, 0) == (ear.tries, ear.unheard):
         return state, NOTHING
-    return replace(state, ear=replace(ear, tries=0, unheard=0)), NOTHING
+    return replace(state, ear=replace(ear, tries=tries, unheard=0)), NOTHING
 
 
 def change_ear(state: State, event: AdapterFailed) -> tuple[State, Commands]:

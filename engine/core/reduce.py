@@ -113,7 +113,7 @@ RULES: dict[type[Fact], Row] = dict(
         on(ASRStartOfTurn, interruption.believe_start, idle.notice),
         on(ASREagerEndOfTurn, turn.expect_end),
         on(ASRTurnResumed, turn.expect_more),
-        on(ASREndOfTurn, turn.believe_end),
+        on(ASREndOfTurn, turn.believe_end, ear.trust),
         on(TurnPredicted, turn.keep_prediction),
         on(LLMToken, response.keep_token),
         on(LLMToolCall, tools.take_call, response.await_call),

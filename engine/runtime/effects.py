@@ -38,7 +38,7 @@ from engine.core.commands import (
     Synthesize,
     Transfer,
 )
-from engine.core.events import AdapterFailed, ASRFinal, Fact, LLMDone, RunCancelled, Stage, ToolResult
+from engine.core.events import AdapterFailed, ASREndOfTurn, ASRFinal, Fact, LLMDone, RunCancelled, Stage, ToolResult
 from engine.core.policy import ToolSpec
 from engine.core.units import LIMITS, SECOND
 from engine.errors import AdapterError, FailureKind
@@ -169,7 +169,7 @@ class Effects:
             async for fact in stream.facts():
                 if not self._is_live(key):
                     continue
-                if type(fact) is ASRFinal:
+                if type(fact) is ASRFinal or type(fact) is ASREndOfTurn:
                     self._inbound.forget()
                 self._post(fact)
             raise AdapterError("", FailureKind.CLOSED, "the stream ended")

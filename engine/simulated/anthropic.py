@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from engine.simulated.base import Happening, ModelProvider, bearer, stream
-from engine.simulated.thinking import Thought, Tool, plain_text, properties_of, think
+from engine.simulated.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 TYPES = {
     400: "invalid_request_error",
@@ -43,15 +43,16 @@ class AnthropicServer(ModelProvider):
     def _answer(self, body: dict[str, Any], request: Request) -> Response:
         if problem := self._problem(body, request):
             return JSONResponse(_error("invalid_request_error", problem), 400)
-        said, results = "", []
+        dialogue, results = Dialogue(), []
         for message in body["messages"]:
             if message["role"] != "user":
+                dialogue.assistant(plain_text(message["content"]))
                 continue
             parts = message["content"] if isinstance(message["content"], list) else []
             results = [plain_text(part["content"]) for part in parts if part["type"] == "tool_result"]
-            said = plain_text(message["content"]) or said
+            dialogue.user(plain_text(message["content"]))
         tools = tuple(Tool(tool["name"], properties_of(tool["input_schema"])) for tool in body.get("tools", ()))
-        thought = think(said, tools, tuple(results))
+        thought = think(dialogue, tools, tuple(results))
         events = _events(thought, body["model"], pings=self.behaviour.variant == "pings")
         return stream(self.behaviour, events, Happening(_error("overloaded_error"), "error"))
 

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from engine.simulated.base import Happening, ModelProvider, stream
-from engine.simulated.thinking import Thought, Tool, plain_text, properties_of, think
+from engine.simulated.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
 SIGNATURE = "c2lnbmF0dXJl"
@@ -47,22 +47,24 @@ class GeminiServer(ModelProvider):
             return JSONResponse([_error(503, "UNAVAILABLE")])
         if problem := _problem(body["contents"]):
             return JSONResponse(_error(400, "INVALID_ARGUMENT", problem), 400)
-        said, results = "", []
+        dialogue, results = Dialogue(), []
         for content in body["contents"]:
-            if content.get("role", "user") == "user":
+            if content.get("role") == "model":
+                dialogue.assistant(plain_text(content["parts"]))
+            elif content.get("role", "user") == "user":
                 parts = content["parts"]
                 results = [
                     str(part["functionResponse"]["response"].get("output"))
                     for part in parts
                     if "functionResponse" in part
                 ]
-                said = plain_text(parts) or said
+                dialogue.user(plain_text(parts))
         tools = tuple(
             Tool(declared["name"], properties_of(next((declared[key] for key in SCHEMA if key in declared), None)))
             for tool in body.get("tools", ())
             for declared in tool.get("functionDeclarations", ())
         )
-        chunks = _chunks(think(said, tools, tuple(results)), request.path_params["model"], self.behaviour.variant)
+        chunks = _chunks(think(dialogue, tools, tuple(results)), request.path_params["model"], self.behaviour.variant)
         trouble = Happening(_error(503, "UNAVAILABLE"))
         return stream(self.behaviour, (Happening(chunk) for chunk in chunks), trouble)
 

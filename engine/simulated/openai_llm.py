@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
 from engine.simulated.base import Happening, ModelProvider, bearer, stream
-from engine.simulated.thinking import Thought, Tool, plain_text, properties_of, think
+from engine.simulated.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded", 503: "server_is_overloaded"}
 
@@ -38,7 +38,7 @@ class OpenAIServer(ModelProvider):
         return {"error": _error(code or CODES.get(status, "error"))}
 
     def _chat(self, body: dict[str, Any], request: Request) -> Response:
-        said, results, open_calls = "", [], list[str]()
+        dialogue, results, open_calls = Dialogue(), [], list[str]()
         for message in body["messages"]:
             if message["role"] == "tool":
                 if message["tool_call_id"] not in open_calls:
@@ -48,19 +48,22 @@ class OpenAIServer(ModelProvider):
             elif open_calls:
                 return _refused("tool_call_ids did not have response messages")
             elif message["role"] == "user":
-                said, results = plain_text(message["content"]), []
+                dialogue.user(plain_text(message["content"]))
+                results = []
+            elif message["role"] == "assistant":
+                dialogue.assistant(plain_text(message["content"]))
             open_calls += [call["id"] for call in message.get("tool_calls") or ()]
         tools = tuple(
             Tool(tool["function"]["name"], properties_of(tool["function"]["parameters"]))
             for tool in body.get("tools", ())
         )
-        thought = think(said, tools, tuple(results))
+        thought = think(dialogue, tools, tuple(results))
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         events = _chat_events(thought, body["model"], usage=usage, done=self.behaviour.variant != "no_done")
         return stream(self.behaviour, events, Happening({"error": _error("server_error")}))
 
     def _respond(self, body: dict[str, Any], request: Request) -> Response:
-        said, results, calls = "", [], set[str]()
+        dialogue, results, calls = Dialogue(), [], set[str]()
         items = body["input"] if isinstance(body["input"], list) else [{"role": "user", "content": body["input"]}]
         for item in items:
             if item.get("type") == "function_call":
@@ -70,11 +73,14 @@ class OpenAIServer(ModelProvider):
                     return _refused("no tool call found for this output")
                 results.append(plain_text(item["output"]))
             elif item["role"] == "user":
-                said, results = plain_text(item["content"]), []
+                dialogue.user(plain_text(item["content"]))
+                results = []
+            else:
+                dialogue.assistant(plain_text(item["content"]))
         tools = tuple(Tool(tool["name"], properties_of(tool["parameters"])) for tool in body.get("tools", ()))
         events = (
             Happening({"sequence_number": number, **event}, event["type"])
-            for number, event in enumerate(_response_events(think(said, tools, tuple(results)), body["model"]))
+            for number, event in enumerate(_response_events(think(dialogue, tools, tuple(results)), body["model"]))
         )
         error = _error("server_error")
         told = error if self.behaviour.variant == "flat" else {"error": error}

@@ -5,6 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from engine.core.recovery import CONTINUE
+
 HELLO = "Hello. How can I help you?"
 
 
@@ -32,15 +34,45 @@ class Thought(Struct, frozen=True):
     def pieces(self) -> Iterator[str]:
         """The text as tokens: words with the space before them."""
         for number, word in enumerate(self.text.split()):
-            yield f" {word}" if number else word
+            yield f" {word}" if number or self.text.startswith(" ") else word
 
 
-def think(said: str, tools: tuple[Tool, ...] = (), results: tuple[str, ...] = ()) -> Thought:
+class Dialogue:
+    """The words of a history, as a server reads them one message after the other."""
+
+    def __init__(self) -> None:
+        self.said = ""
+        """The caller's last words."""
+        self.begun = ""
+        """What was said already of the answer to them, where the model is told to go on from there."""
+        self._answer = ""
+
+    def user(self, text: str) -> None:
+        """Words that are not the model's own. Empty ones are none."""
+        if text == CONTINUE:
+            self.begun = self._answer
+        elif text:
+            self.said, self.begun = text, ""
+
+    def assistant(self, text: str) -> None:
+        """Words of the model's own."""
+        self._answer = text
+
+
+def think(dialogue: Dialogue, tools: tuple[Tool, ...] = (), results: tuple[str, ...] = ()) -> Thought:
     """Answer the caller.
 
-    said:     the caller's last words.
-    results:  what tools answered since then.
+    results:  what tools answered since the caller's last words.
     """
+    thought = _answer(dialogue.said, tools, results)
+    if not dialogue.begun:
+        return thought
+    # Word for word where it was broken off; the space before a word belongs to it.
+    rest = thought.text.split()[len(dialogue.begun.split()) :]
+    return Thought(" ".join(["", *rest]), thought.calls)
+
+
+def _answer(said: str, tools: tuple[Tool, ...], results: tuple[str, ...]) -> Thought:
     if results:
         return Thought(f"I found this: {', '.join(results)}.")
     words = said.lower().replace("_", " ")

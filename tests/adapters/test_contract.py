@@ -8,6 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
+from engine.adapters import synthesis
 from engine.adapters.base import LLMRequest, SpeechRequest
 from engine.adapters.registry import PROVIDERS, provider_class
 from engine.core.commands import CallMade, Message, Role
@@ -333,6 +334,11 @@ class TestEverySynthesizer:
                 async with aclosing(voice.speak(SpeechRequest(run=run, chunk=1, text="one two three four"))) as sound:
                     await anext(sound)
             assert (await gather(voice, "five", run=99)).text == "five"
+
+    async def test_sound_that_stops_coming_is_a_timeout(self, name, monkeypatch):
+        monkeypatch.setattr(synthesis, "STALL_NS", 50 * MS)
+        error = await failure(Stage.TTS, name, Behaviour(fault=Fault.STALL))
+        assert error.kind is FailureKind.TIMEOUT
 
     async def test_sound_in_another_format_is_never_played(self, name):
         error = await failure(Stage.TTS, name, Behaviour(fault=Fault.FORMAT, fault_after=0))
