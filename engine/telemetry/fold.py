@@ -24,6 +24,7 @@ from engine.core.events import (
     TTSChunkDone,
     TTSStarted,
     TTSWords,
+    UserSpeechStarted,
 )
 from engine.core.floor import ledger_of
 from engine.core.state import Cause, Phase, Run, RunEnd, State
@@ -53,7 +54,7 @@ QUIET = frozenset({LLMToken, ASRPartial, TTSStarted, TTSWords, TTSChunkDone, Pla
 """Facts that come in numbers and are in a span anyway: a log line only where the phase moved."""
 
 
-OWN = frozenset({PlayoutStarted, ASRPartial, ASRFinal, ToolResult, AdapterFailed, SessionStarted})
+OWN = frozenset({PlayoutStarted, ASRPartial, ASRFinal, ToolResult, AdapterFailed, SessionStarted, UserSpeechStarted})
 """Facts that are more than their run's."""
 
 
@@ -71,6 +72,8 @@ class Fold:
         self.ended: dict[int, Run] = {}
         self.waiting: list[Open] = []
         self.listening = Listening()
+        self.onset = (-1, -1)
+        """When the detector told of the caller's voice, and when it had begun."""
         self.turns: dict[int, Heard] = {}
         self.contest: Open | None = None
         self.out: list[Record] = []
@@ -133,6 +136,9 @@ class Fold:
         match event:
             case PlayoutStarted():
                 self._note_playing(event, after)
+            case UserSpeechStarted():
+                if after.turn.onset_at == after.at:
+                    self.onset = (after.at, after.at - max(0, event.heard_ns - event.audio_ns))
             case ASRPartial() | ASRFinal():
                 self._listen(event, after)
             case ToolResult():
@@ -261,9 +267,10 @@ class Fold:
 
     def _note_stop(self, before: State, after: State) -> None:
         """How long the agent went on speaking into the caller's words."""
-        run, onset_at = before.response.run, after.contest.onset_at
+        run, told_at = before.response.run, after.contest.onset_at
         spans = self.runs.get(run.number) if run is not None else None
-        if spans is not None and onset_at is not None:
+        if spans is not None and told_at is not None:
+            onset_at = self.onset[1] if told_at == self.onset[0] else told_at
             took_ns = max(0, after.contest.silenced_at - onset_at)
             spans.root[names.ONSET_TO_STOP_MS] = took_ns / MS
             spans.measure(names.M_STOP, took_ns / SECOND)

@@ -148,6 +148,24 @@ def test_an_interrupted_run_says_how_long_it_went_on_and_how_much_was_heard() ->
     assert one(records, "contest", 2).attributes[names.OUTCOME] == "interrupted"
 
 
+def test_how_long_the_agent_went_on_counts_from_the_voice_and_not_from_its_detection() -> None:
+    script = """
+        0 asr open e1
+        10 tts starts r1 c1
+        20 playing r1
+        300 tts done r1 c1 4000
+        1000 caller speaks @950 heard=990
+        1080
+        1090 paused r1 1060
+        1400 asr partial "wait a moment"
+        1410 cleared r1 1060
+        1500 session ended bye
+    """
+    records = folded(steps_of(script))
+    assert one(records, "run", 1).attributes[names.ONSET_TO_STOP_MS] == 110
+    assert measures(records, names.M_STOP) == [0.11]
+
+
 def test_the_parts_of_the_wait_add_up_to_the_whole() -> None:
     records = folded(steps_of(BARGE_IN))
     run = one(records, "run", 2).attributes
