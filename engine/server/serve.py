@@ -10,20 +10,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.config import Config
 from engine.errors import ConfigError, EngineError
 from engine.server.app import App, create_app
 from engine.server.gate import is_loopback
+from engine.server.protocols import Http, WebSocket
 
 MESSAGE_BYTES_MAX = 1024 * 1024
 """A WebSocket message longer than this ends its connection; one between the transports' own bound and this is only dropped."""
 PING_SECONDS = 15.0
 """Between pings, and for the answer: a peer that is gone without a word is noticed within 30 s."""
 HEAD_BYTES_MAX = 16 * 1024
-HEAD_SECONDS = 10.0
-"""A connection that asks for nothing this long, twice over, is closed, however slowly it dribbles."""
 STRANGERS_MAX = 512
 """Connections beyond the calls before newcomers are answered with 503."""
 BACKLOG = 2_048
@@ -33,26 +31,6 @@ EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S10
 """Addresses that mean all of this machine's, and one of them that a browser can open."""
 TOKEN_SECONDS = 3_600
 """The printed link's token. It only opens sessions; those may last longer."""
-
-
-class Http(H11Protocol):
-    """uvicorn's HTTP, which by itself waits for ever for a request that does not end."""
-
-    _idle = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.loop.call_later(HEAD_SECONDS, self._check)
-
-    def _check(self) -> None:
-        if self.transport.is_closing() or self.transport.get_protocol() is not self:
-            return  # it ended, or is a WebSocket now
-        idle = self.cycle is None or self.cycle.response_complete
-        if idle and self._idle:
-            self.transport.abort()
-            return
-        self._idle = idle
-        self.loop.call_later(HEAD_SECONDS, self._check)
 
 
 class Server(uvicorn.Server):
@@ -95,7 +73,7 @@ def make_server(app: App, config: Config) -> Server:
     settings = config.server
     asgi = uvicorn.Config(
         app,
-        ws="websockets-sansio",
+        ws=WebSocket,
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,
         ws_ping_interval=PING_SECONDS,

@@ -4,14 +4,13 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
 
 from engine.errors import ConfigError, EngineError
-from engine.server import create_app, serve
+from engine.server import create_app
 from engine.server.serve import address, greeting, listen, make_server
 from tests.server.servers import AUTH_TOKEN, make_config, serving
 from tests.server.test_sessions import page
@@ -95,31 +94,6 @@ def test_who_comes_while_it_drains_is_told_so() -> None:
             await visitor.say(type="bye")
             await visitor.until(type="bye")
             await draining
-
-    run(main())
-
-
-@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
-def test_a_request_that_never_ends_is_cut_off(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "HEAD_SECONDS", 0.05)
-
-    async def main() -> None:
-        async with serving(make_config()) as server:
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(said)
-            with suppress(ConnectionResetError):
-                assert await reader.read() == b""
-            writer.close()
-
-    run(main())
-
-
-def test_a_call_outlives_the_patience_for_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "HEAD_SECONDS", 0.05)
-
-    async def main() -> None:
-        async with serving(make_config()) as server, page(server.ws) as visitor:
-            await visitor.until(type="agent", state="done")
 
     run(main())
 
