@@ -49,16 +49,15 @@ class AssemblyAIOptions(Options, frozen=True, kw_only=True):
     language_codes: tuple[str, ...] = ()
     prompt: str = ""
     mode: str = ""
-    domain: str = ""
     voice_focus: str = ""
     filter_profanity: bool | None = None
     query: dict[str, str | int | float | bool] = field(default_factory=dict)
-    """Any other parameter, as it is."""
+    """Any other parameter, as it is; the service's own `domain` too, a name that the engine uses for something else."""
 
 
 SENT = (
     "speech_model", "format_turns", "end_of_turn_confidence_threshold", "min_turn_silence", "max_turn_silence", "vad_threshold",
-    "inactivity_timeout", "language_detection", "prompt", "mode", "domain", "voice_focus", "filter_profanity",
+    "inactivity_timeout", "language_detection", "prompt", "mode", "voice_focus", "filter_profanity",
 )  # fmt: skip
 LISTS = ("keyterms_prompt", "language_codes")
 """Sent as one value, JSON."""

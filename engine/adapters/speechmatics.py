@@ -50,11 +50,10 @@ class SpeechmaticsOptions(Options, frozen=True, kw_only=True):
     end_of_utterance_silence_trigger: float | None = None
     """Seconds, to 2."""
     additional_vocab: list[dict[str, Any]] = field(default_factory=list)
-    domain: str = ""
     output_locale: str = ""
     punctuation_overrides: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
-    """Any other field, as it is."""
+    """Any other field, as it is; the service's own `domain` too, a name that the engine uses for something else."""
 
 
 SENT = (
@@ -63,7 +62,6 @@ SENT = (
     "max_delay",
     "max_delay_mode",
     "additional_vocab",
-    "domain",
     "output_locale",
     "punctuation_overrides",
 )

@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "score": "labelled scenes through the real pipeline, and a card of how well turns were taken",
     "load": "many scripted callers at once, and what they met",
     "simulate": "made-up calls, with everything going wrong, against the real rules",
+    "check": "hold a real session with each configured provider, and say how it went",
     "config": "check the configuration and show what it comes to",
     "diff": "show where two recorded calls part, or a call and today's rules",
     "explain": "say who owned each millisecond of a recorded call, and what went wrong",

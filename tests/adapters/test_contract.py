@@ -64,6 +64,10 @@ class TestEveryAdapter:
         assert kind.name == name
         assert kind.key_env == kind.key_env.upper()
 
+    def test_only_one_that_learns_the_agents_domain_has_an_option_of_that_name(self, stage, name):
+        # The configuration fills it with the words callers are likely to say: a service must not be sent them by chance.
+        assert ("domain" in provider_class(stage, name).options.__struct_fields__) == (name == "pocketsphinx")
+
     def test_its_options_hide_the_key(self, stage, name):
         options = options_for(stage, name, api_key=SECRET)
         assert SECRET not in repr(options)

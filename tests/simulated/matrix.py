@@ -214,4 +214,4 @@ def shown(heard: Heard) -> str:
 
 
 if __name__ == "__main__":
-    print(table(asyncio.run(all_calls())))
+    print(table(asyncio.run(all_calls(at_once=3))))
