@@ -18,6 +18,7 @@ from engine.core.events import Event, PlayoutAdvanced, SessionStarted, TTSWords
 from engine.core.state import Phase, State
 from engine.core.units import MS
 from engine.errors import ConfigError, EngineError
+from engine.replay.activity import ActivityLog
 from engine.replay.journal import Recorder
 from engine.replay.notation import Context, write_step
 from engine.replay.sheet import Sheet
@@ -100,7 +101,11 @@ class Watch:
     def begin(self, info: CallInfo) -> "Watch":
         if self._journal is not None:
             self._recorder = Recorder(
-                Sheet(self._journal), session=info.call_id, started_ns=info.began_ns, traceparent=info.traceparent
+                Sheet(self._journal),
+                session=info.call_id,
+                started_ns=info.began_ns,
+                traceparent=info.traceparent,
+                log=ActivityLog(),
             )
         return self
 

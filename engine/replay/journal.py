@@ -9,7 +9,7 @@ Each line ends in `digest`: BLAKE2b of the digest before it and of the line's ow
 without knowing any rule. `state` is apart from it, so that a file that was changed and a rule that was changed look different.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol, Union, get_args
@@ -23,6 +23,7 @@ from engine.core.events import Event, SessionStarted
 from engine.core.policy import Setup
 from engine.core.reduce import RULES_VERSION
 from engine.core.state import Phase, State
+from engine.core.units import MS
 from engine.replay.delta import state_digest
 
 FORMAT = 1
@@ -30,6 +31,8 @@ FORMAT = 1
 LINE_BYTES_MAX = 16 * 1024 * 1024
 """A line longer than this is no journal's: the longest fact is a SessionStarted with its instructions and tools."""
 SEAL_BYTES = 16
+LATE_NS = 40 * MS
+"""Two frames. Peers' buffers hold more; a wake-up this late is the first sign of a process without time."""
 
 
 class Sealed(Struct, frozen=True, gc=False):
@@ -205,10 +208,16 @@ class Sink(Protocol):
         """Write the last line and close. Where writing failed before, a torn mark takes its place; `lost` lines were not even sent."""
 
 
+Log = Callable[[Event, State, State, Commands], Iterable[Activity]]
+
+
 class Recorder:
     """Writes a session down. An observer: call it with each step; `note` what else happens; `close` at the end."""
 
-    def __init__(self, sink: Sink, *, session: str, started_ns: int, traceparent: str = "") -> None:
+    def __init__(
+        self, sink: Sink, *, session: str, started_ns: int, traceparent: str = "", log: Log | None = None
+    ) -> None:
+        """log: what is said beside the facts (see `activity`)."""
         self.session = session
         self.started_ns = started_ns
         self.traceparent = traceparent
@@ -217,6 +226,8 @@ class Recorder:
         self._events = 0
         self._lines = 0
         self._lost = 0
+        self._at = 0
+        self._log = log
         self._sink = sink
         self._chain = Chain()
 
@@ -229,12 +240,20 @@ class Recorder:
             self._write(self._header(event))
         try:
             self._write(self._step(event, before, after, commands))
+            for activity in self._log(event, before, after, commands) if self._log else ():
+                self._write(activity)
         except UnicodeEncodeError:
             # A lone surrogate in a text: neither JSON nor a digest can carry it. The call matters more than its recording.
             self.torn = True
             self._lost += 1
             self._sink.tear("a text cannot be encoded")
         self._events += 1
+        self._at = after.at
+
+    def note_tick(self, late_ns: int) -> None:
+        """How late a turn of the sound's pump came: written down when it can be heard."""
+        if late_ns >= LATE_NS:
+            self.note(self._at, "timing", "late", data={"ms": late_ns / MS})
 
     def note(
         self, at: int, source: str, what: str, run: int = 0, data: Mapping[str, int | float | str | bool] | None = None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from engine.replay.activity import ActivityLog
 from engine.replay.journal import Recorder
 from engine.replay.reader import is_live, journals
 from engine.replay.sheet import Scribe, Sheet
@@ -47,7 +48,13 @@ class Keeper:
         """A recorder that writes to a file of this call's own. Raises OSError."""
         path = self.folder / file_name(call.began_ns, call.call_id)
         sheet = Sheet(path, scribe=self._scribe)
-        return Recorder(sheet, session=call.call_id, started_ns=call.began_ns, traceparent=call.traceparent)
+        return Recorder(
+            sheet,
+            session=call.call_id,
+            started_ns=call.began_ns,
+            traceparent=call.traceparent,
+            log=ActivityLog(),
+        )
 
     def sound(self, call: Call, converter: Callable[[int], Converter]) -> SoundRecorder:
         """What writes a call's sound beside its journal. converter: see SoundRecorder. Raises OSError."""

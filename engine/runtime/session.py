@@ -85,6 +85,18 @@ GOODBYE_NS = 1 * SECOND
 FAULT = "a fault of the engine"
 
 
+def _each(listeners: Sequence[Callable[[int], None]]) -> Callable[[int], None] | None:
+    """One function that tells all of them; none where there are none."""
+    if len(listeners) < 2:
+        return listeners[0] if listeners else None
+
+    def tell(late_ns: int) -> None:
+        for listener in listeners:
+            listener(late_ns)
+
+    return tell
+
+
 class Outcome(Struct, frozen=True):
     """How a call ended."""
 
@@ -142,8 +154,8 @@ class Session:
             self._observers.append(Captions(self._show))
         told: list[object] = list(observers)
         headers = next((observer.headers for observer in told if isinstance(observer, Traces)), None)
-        late = next((observer.note_tick for observer in told if isinstance(observer, Paces)), None)
-        self._outbound = Outbound(transport, self.post, self.now, loop, late)
+        paced = tuple(observer.note_tick for observer in told if isinstance(observer, Paces))
+        self._outbound = Outbound(transport, self.post, self.now, loop, _each(paced))
         self._inbound = Inbound(capabilities, setup.policy, detector, self._outbound, self.post, self.now, meter)
         for listener in self._observers:
             self._let_listen(listener)
