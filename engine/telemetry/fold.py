@@ -221,9 +221,6 @@ class Fold:
         self.ended.pop(run.number, None)
         spans = self.runs[run.number]
         spans.finish(after, run, self._links(run.number), self.seq)
-        self._gather(spans)
-        if not spans.parts:
-            del self.runs[run.number]
 
     def _links(self, number: int) -> tuple[tuple[int, int], ...]:
         """A run links to its session and to the run before it."""
@@ -305,17 +302,15 @@ class Fold:
 
     def _close(self, state: State, *, torn: bool) -> None:
         self.over = True
-        for number in list(self.runs):
+        for number, spans in self.runs.items():
             run = self.ended.get(number) or _run(state, number)
             if run is not None:
-                spans = self.runs[number]
                 spans.finish(state, run, self._links(number), self.seq, last=True)
+            else:
+                spans.finish_parts(state.at, self.seq, tools=True)
         for part in self.waiting:
             self._write_session(part)
         self.waiting.clear()
-        for spans in self.runs.values():
-            self._gather(spans)
-        self.runs.clear()
         self.ended.clear()
         self.out.append(session_span(self.whole, state, self.seq, torn=torn))
 
@@ -366,18 +361,17 @@ class Fold:
         trace_id = self.whole.trace_id
         self.out.append(Measure(name, value, trace_id, self.whole.root_id, labels or {}, self.samples(trace_id)))
 
-    def _gather(self, spans: RunSpans) -> None:
-        if spans.out:
-            self.out.extend(spans.out)
-            spans.out.clear()
-
     def _gathered(self) -> list[Record]:
-        for spans in self.runs.values():
-            if spans.out:
-                self._gather(spans)
-        return (
-            self.out if self.limit is None or not self.out else [record for record in self.out if self._keeps(record)]
-        )
+        """What has become known. A run that is written, and whose tools have answered, is forgotten."""
+        done = [spans for spans in self.runs.values() if spans.out]
+        for spans in done:
+            self.out += spans.out
+            spans.out = []
+            if spans.closed and not spans.parts:
+                del self.runs[spans.number]
+        if self.limit is None or not self.out:
+            return self.out
+        return [record for record in self.out if self._keeps(record)]
 
     def _keeps(self, record: Record) -> bool:
         return isinstance(record, Measure) or self.samples(record.trace_id)

@@ -16,6 +16,13 @@ class HeldLoop(ElasticLoop):
         return super().time() + self.held_ns / SECOND
 
 
+async def beats(loop: HeldLoop, count: float) -> None:
+    """Virtual time passes."""
+    over = loop.create_future()
+    loop.call_later(count * BEAT_NS / SECOND, over.set_result, None)
+    await over
+
+
 def test_a_loop_on_time_is_not_late_and_one_that_was_held_up_is() -> None:
     late: list[int] = []
 
@@ -24,11 +31,11 @@ def test_a_loop_on_time_is_not_late_and_one_that_was_held_up_is() -> None:
         assert isinstance(loop, HeldLoop)
         loop.follow(lambda: JUMP)
         heartbeat = Heartbeat(late.append, loop)
-        await asyncio.sleep(2.5 * BEAT_NS / SECOND)
+        await beats(loop, 2.5)
         loop.held_ns += BEAT_NS
-        await asyncio.sleep(1.1 * BEAT_NS / SECOND)
+        await beats(loop, 1.1)
         heartbeat.stop()
-        await asyncio.sleep(3 * BEAT_NS / SECOND)
+        await beats(loop, 3)
 
     with asyncio.Runner(loop_factory=HeldLoop) as runner:
         runner.run(work())

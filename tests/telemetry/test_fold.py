@@ -233,9 +233,8 @@ def test_a_model_that_never_answers_has_timed_out() -> None:
 
 def test_a_tool_that_outlives_its_run_keeps_its_place_in_it() -> None:
     setup = replace(RECEPTION, greeting="", tools=(ToolSpec("search", on_interrupt=OnInterrupt.DETACH),))
-    records = folded(
-        steps_of(
-            """
+    steps = steps_of(
+        """
             0 asr open e1
             1000 typed "look it up"
             1200 llm r1 calls search {}
@@ -246,11 +245,15 @@ def test_a_tool_that_outlives_its_run_keeps_its_place_in_it() -> None:
             3000 tool t1 "found"
             4000 session ended "bye"
             """,
-            setup,
-        )
+        setup,
     )
+    records = folded(steps)
     call = one(records, "tool", 1)
     assert call.attributes[names.CALL_DETACHED] is True
+    fold = Fold(CALL)
+    for step in steps[:-1]:
+        fold(*step)
+    assert 1 not in fold.runs
     assert call.parent_id == one(records, "run", 1).span_id
 
 
