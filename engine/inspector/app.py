@@ -169,7 +169,8 @@ class Inspector:
     async def step(self, request: Request) -> Response:
         """One step: its line as it is, in words, and what it changed."""
         path, fold, _ = self._open(request)
-        raw = _line_at(path, int(request.query_params.get("offset", "-1")))
+        offset = request.query_params.get("offset", "")
+        raw = _line_at(path, int(offset) if offset.isdecimal() and len(offset) < 16 else -1)
         entry = msgspec.json.decode(raw)
         if not raw.startswith(b'{"kind":"event"'):
             return _json({"entry": entry, "fact": "", "orders": [], "changes": [], "folded": fold.steps})

@@ -22,6 +22,7 @@ FLUSH_BYTES = 64 * 1024
 FLUSH_S = 0.05
 """How often a scribe writes. A page that follows the call reads at the same pace: 0.1 s behind at worst, and then the network."""
 
+LOCK_TRIES = 100
 CHORE_ROUNDS = 6_000
 """Five minutes."""
 
@@ -169,5 +170,7 @@ def _lock(file: int) -> None:
         import fcntl
     except ImportError:  # Windows has none; there a reader goes by the missing footer alone.
         return
-    with contextlib.suppress(OSError):  # Some network filesystems refuse.
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for _ in range(LOCK_TRIES):
+        with contextlib.suppress(OSError):  # Some network filesystems refuse; a reader may be looking this very moment.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return

@@ -134,8 +134,8 @@ def test_a_step_shows_its_line_and_what_it_changed(client: Client, folder: Path)
     assert {"path": "turn.text", "before": "", "after": "I need a slot on Monday."} in step["changes"]
 
 
-@pytest.mark.parametrize("offset", [-1, 7, 10**9])
-def test_a_step_where_no_line_begins_is_refused(offset: int, client: Client) -> None:
+@pytest.mark.parametrize("offset", [-1, 7, 10**9, "x", "9" * 99])
+def test_a_step_where_no_line_begins_is_refused(offset: int | str, client: Client) -> None:
     answer = client.get(f"/api/calls/{name_of(client)}/step", params={"offset": offset})
     assert answer.status_code == 422
     assert answer.json()["error"] == "no line begins there"

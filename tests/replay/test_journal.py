@@ -8,7 +8,8 @@ import msgspec
 from engine.core.commands import Message, Role, StartLLM
 from engine.core.events import ASRFinal, SessionStarted
 from engine.core.reduce import begin, reduce
-from engine.replay.journal import Chain, Recorder, run_of, sealed, shown
+from engine.core.state import Phase
+from engine.replay.journal import Chain, Header, Recorder, Step, run_of, sealed, shown
 from engine.replay.sheet import Sheet
 from tests.replay.record import SETUP, STARTED_NS, record
 
@@ -107,6 +108,24 @@ def test_a_text_that_json_cannot_carry_tears_the_recording_not_the_call(tmp_path
 def test_a_call_in_which_nothing_happened_leaves_no_file(tmp_path: Path) -> None:
     Recorder(Sheet(tmp_path / "call.jsonl"), session="s", started_ns=0).close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_seal_is_the_same_on_every_python() -> None:
+    """Constants: neither the version of Python nor of a library may move them."""
+    chain = Chain()
+    header = Header(format=1, engine="0", rules=1, session="s", started="1970", started_ns=0)
+    step = Step(
+        seq=0,
+        at=5,
+        event=ASRFinal(at=5, ear=1, text="naïve “fiancée” \u2028", confidence=0.1 + 0.2),
+        before=Phase.IDLE,
+        after=Phase.TRANSCRIBING,
+        run=0,
+        commands=sealed((StartLLM(run=1, request=1, provider="m", messages=(Message(Role.USER, "hé"),)),)),
+        state="0" * 16,
+    )
+    digests = [chain.seal(entry)[-35:-3].decode() for entry in (header, step)]
+    assert digests == ["d8c23d7665b2fae557e1008138e8e3dc", "8b6d94d520ed5e52c4c06c3d00fe57c5"]
 
 
 def test_the_same_call_gives_the_same_bytes(tmp_path: Path) -> None:

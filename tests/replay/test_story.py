@@ -226,3 +226,74 @@ def test_a_call_without_trouble_says_so() -> None:
 )
 def test_every_beginning_of_a_call_can_be_explained(script: str) -> None:
     assert list(explain(told(script)))
+
+
+HOLDING = (
+    ASKED
+    + """
+        1200  llm r1 "It is noon and the sun is high above the town. "
+        1300  tts r1 c1 starts
+        1400  playing r1
+        1500  tts r1 c1 done 4000
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("taking", "why"),
+    [
+        ("2000 interrupt", "the application asked for it"),
+        ('2000 typed "and now?"', "the caller typed"),
+        ("2000 key 5", "the caller pressed a key"),
+        ("2000 asr start", "the recogniser heard a turn begin"),
+        ("2000 caller speaks\n3000", "speech longer than 700 ms (interrupt_ns)"),
+        ('2000 caller speaks\n2300 asr partial "hold on a moment"', "4 words recognised"),
+    ],
+)
+def test_the_floor_is_lost_for_a_reason(taking: str, why: str) -> None:
+    story = told(HOLDING + taking)
+    contest = story.interruptions[0]
+    assert (contest.outcome, contest.why) == ("interrupted", why)
+
+
+def test_a_line_that_comes_back_ends_a_contest() -> None:
+    story = told(HOLDING + "2000 caller speaks\n2130 caller quiet\n2140 line lost\n2500 line back\n2600")
+    assert [(contest.outcome, contest.why) for contest in story.interruptions] == [("resumed", "the line came back")]
+
+
+@pytest.mark.parametrize(
+    ("words", "setting"),
+    [
+        ('asr end "what time is it"', "the recogniser's end of turn"),
+        ('asr eager "what time is it"', "the recogniser's eager end of turn"),
+    ],
+)
+def test_the_recognisers_own_judgement_is_its_own(words: str, setting: str) -> None:
+    (answer,) = told(f"""
+        0     asr open
+        100   caller speaks
+        900   asr partial "what time is it"
+        1000  caller quiet
+        1050  {words}
+        1100  asr final "what time is it"
+        1300  llm r1 "It is noon. "
+        1500  tts r1 c1 starts
+        1550  playing r1
+    """).answers
+    assert owned(answer)[0] == ("recogniser", setting, 50)
+
+
+def test_keys_wait_for_more_keys() -> None:
+    (answer,) = told("""
+        0     asr open
+        1000  key 5
+        3500  llm r1 "Five. "
+        3600  tts r1 c1 starts
+        3650  playing r1
+    """).answers
+    assert answer.turn_end == "keyed"
+
+
+def test_input_that_was_dropped_is_told_without_its_content() -> None:
+    story = told('100 rejected twilio "bad json: my secret"')
+    assert [trouble.what for trouble in story.troubles] == ["input from twilio could not be used and was dropped"]
