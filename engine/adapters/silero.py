@@ -47,8 +47,32 @@ class Network:
             np.concatenate((weights["decoder.rnn.weight_ih"], weights["decoder.rnn.weight_hh"]), axis=1).T
         )
         self.gates_bias = weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]
+        for part in (slice(0, 2 * STATE), slice(3 * STATE, 4 * STATE)):
+            self.gates[:, part] *= np.float32(0.5)
+            self.gates_bias[part] *= np.float32(0.5)
         self.answer = weights["decoder.decoder.2.weight"][0, :, 0]
         self.answer_bias = float(weights["decoder.decoder.2.bias"][0])
+        # What one step computes on its way, used anew by each: steps never overlap, and making views costs as much as using them.
+        half = self.basis.shape[1] // 2
+        self.spectrum = np.zeros((4, 2 * half), np.float32)
+        self.real, self.imaginary = self.spectrum[:, :half], self.spectrum[:, half:]
+        padded = np.zeros((6, half), np.float32)
+        self.magnitudes = padded[1:5]
+        self.first_taps = np.lib.stride_tricks.sliding_window_view(padded.ravel(), 3 * half)[::half]
+        deeper = np.zeros((5, 128), np.float32)
+        self.first_out = deeper[1:]
+        self.second_taps = np.lib.stride_tricks.sliding_window_view(deeper.ravel(), 384)[::256]
+        self.second_out = np.zeros((2, self.second.shape[1]), np.float32)
+        self.second_flat = self.second_out.ravel()
+        self.third_out = np.zeros(self.third.shape[1], np.float32)
+        self.gates_out = np.zeros(4 * STATE, np.float32)
+
+
+def rectify(inputs: Floats, weight: Floats, bias: Floats, out: Floats) -> None:
+    """One layer: max(0, inputs @ weight + bias)."""
+    np.matmul(inputs, weight, out=out)
+    out += bias
+    np.maximum(out, 0, out=out)
 
 
 def _flatten(weight: Floats) -> Floats:
@@ -65,6 +89,7 @@ class Silero:
         self._frames = np.lib.stride_tricks.sliding_window_view(self._samples, STFT_SAMPLES)[::STFT_STEP]
         self._joined = np.zeros(2 * STATE, np.float32)
         """The LSTM's input, then its output."""
+        self._input, self._hidden = self._joined[:STATE], self._joined[STATE:]
         self._cell = np.zeros(STATE, np.float32)
 
     def step(self, window: Floats) -> float:
@@ -74,30 +99,35 @@ class Silero:
         samples[:CONTEXT_SAMPLES] = samples[WINDOW_SAMPLES : WINDOW_SAMPLES + CONTEXT_SAMPLES]
         samples[CONTEXT_SAMPLES:-MIRROR_SAMPLES] = window
         samples[-MIRROR_SAMPLES:] = samples[-MIRROR_SAMPLES - 2 : -2 * MIRROR_SAMPLES - 2 : -1]
-        spectrum = self._frames @ net.basis
+        spectrum, magnitudes = net.spectrum, net.magnitudes
+        np.matmul(self._frames, net.basis, out=spectrum)
         spectrum *= spectrum
-        half = spectrum.shape[1] // 2
-        padded = np.zeros((6, half), np.float32)
-        np.sqrt(spectrum[:, :half] + spectrum[:, half:], out=padded[1:5])
-        taps = np.lib.stride_tricks.sliding_window_view(padded.ravel(), 3 * half)[::half]
-        deeper = np.zeros((5, 128), np.float32)
-        np.maximum(taps @ net.first + net.biases[0], 0, out=deeper[1:])
-        two = np.maximum(
-            np.lib.stride_tricks.sliding_window_view(deeper.ravel(), 384)[::256] @ net.second + net.biases[1], 0
-        )
-        one = np.maximum(two.ravel() @ net.third + net.biases[2], 0)
-        self._joined[:STATE] = np.maximum(one @ net.last + net.biases[3], 0)
+        np.add(net.real, net.imaginary, out=magnitudes)
+        np.sqrt(magnitudes, out=magnitudes)
+        rectify(net.first_taps, net.first, net.biases[0], net.first_out)
+        rectify(net.second_taps, net.second, net.biases[1], net.second_out)
+        rectify(net.second_flat, net.third, net.biases[2], net.third_out)
+        rectify(net.third_out, net.last, net.biases[3], self._input)
         return self._remember()
 
     def _remember(self) -> float:
         """The LSTM cell and the answer. Gates in PyTorch's order: input, forget, cell, output."""
         net = self._network
-        gates = self._joined @ net.gates + net.gates_bias
-        opened = 0.5 + 0.5 * np.tanh(0.5 * gates)  # the logistic function, without its overflow
-        self._cell *= opened[STATE : 2 * STATE]
-        self._cell += opened[:STATE] * np.tanh(gates[2 * STATE : 3 * STATE])
-        hidden = opened[3 * STATE :] * np.tanh(self._cell)
-        self._joined[STATE:] = hidden
+        gates = np.matmul(self._joined, net.gates, out=net.gates_out)
+        gates += net.gates_bias
+        # The network's "cell" gate is a tanh. The others are logistic: 0.5 + 0.5 tanh(x / 2), whose halving is in the weights.
+        np.tanh(gates, out=gates)
+        opened = gates[: 2 * STATE]
+        opened *= 0.5
+        opened += 0.5
+        hidden = self._hidden
+        self._cell *= opened[STATE:]
+        self._cell += opened[:STATE] * gates[2 * STATE : 3 * STATE]
+        np.tanh(self._cell, out=hidden)
+        out = gates[3 * STATE :]
+        out *= 0.5
+        out += 0.5
+        hidden *= out
         logit = float(np.maximum(hidden, 0) @ net.answer) + net.answer_bias
         return 0.5 + 0.5 * tanh(0.5 * logit)
 

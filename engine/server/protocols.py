@@ -10,7 +10,8 @@ import time
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from engine.server.direct import DirectWebSocket
 
 HEAD_SECONDS = 10.0
 """A connection that asks for nothing this long, twice over, is closed, however slowly it dribbles."""
@@ -44,7 +45,7 @@ class Http(H11Protocol):
         self.loop.call_later(HEAD_SECONDS, self._check)
 
 
-class WebSocket(WebSocketsSansIOProtocol):
+class WebSocket(DirectWebSocket):
     """Parses a flood of small frames in turns."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -81,6 +82,6 @@ class WebSocket(WebSocketsSansIOProtocol):
             return
         self._parse(data)
         # With messages waiting, the application's next `receive` resumes the reading.
-        if not self._unparsed and self.queue.empty() and not self.transport.is_closing():
+        if not self._unparsed and not self.held and self.queue.empty() and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()

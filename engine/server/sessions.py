@@ -9,6 +9,7 @@ from engine.errors import TransportClosed
 from engine.server.gate import Door, Gate, chosen_subprotocol, headers_of
 from engine.server.lines import Lines
 from engine.server.tokens import Tokens
+from engine.transports.asgi import direct_of
 from engine.transports.browser import Browser
 
 log = logging.getLogger("engine.server")
@@ -49,7 +50,7 @@ class Sessions:
                 await refuse(scope, send, 429, refusal)
                 return
             await send({"type": "websocket.accept", "subprotocol": chosen_subprotocol(scope)})
-            browser = Browser(receive, send)
+            browser = Browser(receive, send, direct_of(scope))
             try:
                 hello = await browser.open()
             except TransportClosed as error:

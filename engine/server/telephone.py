@@ -21,6 +21,7 @@ from engine.server.sessions import refuse
 from engine.server.signatures import Form, genuine
 from engine.server.tokens import Tokens
 from engine.settings import TwilioSettings
+from engine.transports.asgi import direct_of
 from engine.transports.twilio import Twilio
 
 log = logging.getLogger("engine.server")
@@ -157,7 +158,7 @@ class Media:
             await refuse(scope, send, 403, FORGED)
             return
         await send({"type": "websocket.accept"})
-        stream = Twilio(receive, send, self._account.transfer)
+        stream = Twilio(receive, send, self._account.transfer, direct_of(scope))
         try:
             opening = await stream.open()
         except TransportClosed as error:

@@ -10,9 +10,9 @@ import functools
 import time
 import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, MutableMapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from engine.errors import TransportClosed
 from engine.transports.base import Line
@@ -20,6 +20,9 @@ from engine.transports.base import Line
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+DIRECT = "engine.direct"
+"""The ASGI extension under which a server of ours offers a `Direct`."""
 
 WAITING_BYTES_MAX = 192 * 1024
 """What may wait for a slow peer: 4 s of 24 kHz sound, 16 s of a telephone's. Sound is sent 0.3 s ahead, so this much is a dead line."""
@@ -53,6 +56,31 @@ LEFT = {NORMAL: HUNG_UP, GOING_AWAY: HUNG_UP, RESTART: DRAINED}
 """What a close that is no accident means: the peer's, or that of a server that stops around us."""
 
 
+class Direct(Protocol):
+    """A server's short way to one connection: no queue, no task. Without it everything goes through `receive` and `send`."""
+
+    def attach(self, take: Callable[[str | bytes], None], gone: Callable[[int], None]) -> None:
+        """Give each message to `take` in the callback that read it; `gone` is told the close code. Neither may raise."""
+
+    def detach(self) -> None:
+        """Messages wait for `receive` again."""
+
+    def pause(self) -> None:
+        """Read nothing."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def send_now(self, message: str | bytes) -> bool:
+        """Send at once. False: it cannot leave at once; nothing was done."""
+
+
+def direct_of(scope: Mapping[str, Any]) -> Direct | None:
+    """The short way to this connection, where the server has one."""
+    found: Direct | None = scope.get("extensions", {}).get(DIRECT)
+    return found
+
+
 @types.coroutine
 def rest_of(steps: Generator[Any, Any, None], blocked: Any) -> Generator[Any, Any, None]:
     """Await what is left of an awaitable whose first step has been taken and gave `blocked`."""
@@ -74,9 +102,17 @@ def rest_of(steps: Generator[Any, Any, None], blocked: Any) -> Generator[Any, An
 class Outbox:
     """The way out of one connection. `put` and `overtake` never block and never raise."""
 
-    def __init__(self, send: Send, overflowed: Callable[[], None], *, limit_bytes: int = WAITING_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        send: Send,
+        overflowed: Callable[[], None],
+        *,
+        limit_bytes: int = WAITING_BYTES_MAX,
+        direct: Direct | None = None,
+    ) -> None:
         """`overflowed` is called once, when more than `limit_bytes` would wait."""
         self._send = send
+        self._send_now = direct.send_now if direct is not None else None
         self._overflowed = overflowed
         self._limit_bytes = limit_bytes
         self._waiting: deque[tuple[int, int, Message]] = deque()
@@ -125,6 +161,10 @@ class Outbox:
             await asyncio.wait_for(self._send({"type": "websocket.close", "code": code, "reason": said}), CLOSE_SECONDS)
 
     def _step(self, message: Message) -> None:
+        if self._send_now is not None:
+            text = message.get("text")
+            if self._send_now(message["bytes"] if text is None else text):
+                return
         steps = self._send(message).__await__()
         try:
             blocked = next(steps)
@@ -176,11 +216,12 @@ class Allowance:
 class Socket:
     """One accepted ASGI WebSocket: a reading loop that can be ended from outside, what it refused, and the way out."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, direct: Direct | None = None) -> None:
         self._receive = receive
+        self._direct = direct
         self.carried = asyncio.Event()
         """Set when this connection will carry no more."""
-        self.outbox = Outbox(send, functools.partial(self.end, SLOW))
+        self.outbox = Outbox(send, functools.partial(self.end, SLOW), direct=direct)
         self._line: Line | None = None
         self._early: list[str] = []
         self._rejected = 0
@@ -188,6 +229,7 @@ class Socket:
         self._flooded = False
         self._reason = ""
         self._scope: asyncio.Timeout | None = None
+        self._over: asyncio.Future[str] | None = None
 
     async def carry(
         self, line: Line, take: Callable[[str | bytes], str], *, quiet_seconds: float, allowed: Allowance
@@ -195,7 +237,8 @@ class Socket:
         """`read` for a call: what is refused is told to `line`. Raises TransportClosed where the connection was lost."""
         self.tell(line)
         try:
-            reason = await self.read(take, quiet_seconds=quiet_seconds, allowed=allowed)
+            read = self.read if self._direct is None else functools.partial(self._read_directly, self._direct)
+            reason = await read(take, quiet_seconds=quiet_seconds, allowed=allowed)
         finally:
             self.carried.set()
         if reason in LOST:
@@ -225,6 +268,11 @@ class Socket:
         self._reason = self._reason or reason
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(0)
+        self._finish(self._reason)
+
+    def _finish(self, reason: str) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(reason)
 
     async def read(self, take: Callable[[str | bytes], str], *, quiet_seconds: float, allowed: Allowance) -> str:
         """Give each message to `take`, until it returns a reason, the peer leaves, is silent that long, or `end` is called.
@@ -257,11 +305,50 @@ class Socket:
             self._scope = None
             self._watcher.cancel()
 
+    async def _read_directly(
+        self, direct: Direct, take: Callable[[str | bytes], str], *, quiet_seconds: float, allowed: Allowance
+    ) -> str:
+        """`read`, with each message taken in the callback that read it from the socket."""
+        if self._reason:
+            return self._reason
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[str] = loop.create_future()
+        self._over = over
+
+        def take_now(given: str | bytes) -> None:
+            self._spoken += 1
+            if over.done():
+                return
+            if wait_seconds := allowed.wait_seconds(len(given) + MESSAGE_COST_BYTES):
+                self._note_flood()
+                direct.pause()
+                loop.call_later(wait_seconds, direct.resume)
+            try:
+                reason = take(given) if len(given) <= MESSAGE_BYTES_MAX else self.reject("oversized message")
+            except Exception as error:
+                # Whose fault it is, is for whoever awaits this to say; here it must not reach the server.
+                over.set_exception(error)
+                return
+            if reason:
+                self._finish(reason)
+
+        self._watcher = loop.call_later(quiet_seconds, self._watch, self._spoken, quiet_seconds)
+        try:
+            direct.attach(take_now, lambda code: self._finish(LEFT.get(code, GONE)))
+            return await over
+        finally:
+            direct.detach()
+            self._over = None
+            self._watcher.cancel()
+
     async def _slow_down(self, wait_seconds: float) -> None:
+        self._note_flood()
+        await asyncio.sleep(wait_seconds)
+
+    def _note_flood(self) -> None:
         if not self._flooded:
             self._flooded = True
             self.reject("faster than sound")
-        await asyncio.sleep(wait_seconds)
 
     def _watch(self, spoken: int, quiet_seconds: float) -> None:
         if spoken == self._spoken:

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from engine.core.units import LIMITS, MS, RATES_HZ, SECOND, AudioFormat, Encoding
 from engine.errors import TransportClosed
-from engine.transports.asgi import GONE, HUNG_UP, Allowance, Receive, Send, Socket
+from engine.transports.asgi import GONE, HUNG_UP, Allowance, Direct, Receive, Send, Socket
 from engine.transports.base import Capabilities, Line
 
 SPEAKER = AudioFormat(24_000, Encoding.PCM16)
@@ -81,8 +81,8 @@ encode = msgspec.json.Encoder().encode
 class Browser:
     """One connection of one page. `open` first; then it is a Transport."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._socket = Socket(receive, send)
+    def __init__(self, receive: Receive, send: Send, direct: Direct | None = None) -> None:
+        self._socket = Socket(receive, send, direct)
         self.carried = self._socket.carried
         self._line: Line | None = None
         self._hello: Hello | None = None

@@ -15,7 +15,7 @@ from msgspec import Struct
 from engine import _codec
 from engine.core.units import MS, SECOND, AudioFormat, Encoding
 from engine.errors import TransportClosed
-from engine.transports.asgi import GONE, HUNG_UP, Allowance, Receive, Send, Socket
+from engine.transports.asgi import GONE, HUNG_UP, Allowance, Direct, Receive, Send, Socket
 from engine.transports.base import Capabilities, Line
 
 TELEPHONE = AudioFormat(8_000, Encoding.ULAW)
@@ -113,9 +113,15 @@ class Twilio:
         grace_ns=10 * SECOND,
     )
 
-    def __init__(self, receive: Receive, send: Send, transfer: Callable[[str, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        transfer: Callable[[str, str], None] | None = None,
+        direct: Direct | None = None,
+    ) -> None:
         """`transfer(call_sid, target)` arranges that Twilio finds the target when it asks what to do after the stream."""
-        self._socket = Socket(receive, send)
+        self._socket = Socket(receive, send, direct)
         self.carried = self._socket.carried
         self._transfer = transfer
         self._line: Line | None = None
