@@ -51,7 +51,7 @@ async def test_at_a_finite_speed_the_clock_keeps_step() -> None:
     await asyncio.sleep(2)
     real_ns = time.monotonic_ns() - began
     assert real_ns >= 20_000_000
-    assert loop.time_ns() == pytest.approx(2e9, rel=0.5)
+    assert loop.time_ns() >= 2_000_000_000
 
 
 @virtually
