@@ -12,6 +12,7 @@ from engine.core.commands import Commands
 from engine.core.events import Event
 from engine.core.reduce import begin, reduce
 from engine.core.state import State
+from engine.replay.activity import ActivityLog
 from engine.replay.journal import Recorder
 from engine.replay.sheet import Scribe, Sheet
 from engine.replay.verify import verify
@@ -42,14 +43,13 @@ def test_reduce_an_event(benchmark: Any, steps: Steps) -> None:
 
 
 def test_record_an_event(benchmark: Any, steps: Steps, tmp_path: Path) -> None:
-    """Encode, digest, seal and hand over; a scribe writes the file beside it."""
+    """Encode, digest, seal and hand over, with the activity beside the facts; a scribe writes the file meanwhile."""
     scribe = Scribe()
     numbers = iter(range(10**6))
 
     def write() -> None:
-        recorder = Recorder(
-            Sheet(tmp_path / f"{next(numbers)}.jsonl", scribe=scribe), session="s", started_ns=STARTED_NS
-        )
+        sheet = Sheet(tmp_path / f"{next(numbers)}.jsonl", scribe=scribe)
+        recorder = Recorder(sheet, session="s", started_ns=STARTED_NS, log=ActivityLog())
         for step in steps:
             recorder(*step)
         recorder.close()
