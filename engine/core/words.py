@@ -26,14 +26,19 @@ def word_count(text: str) -> int:
     return len(normalised(text).split())
 
 
+@lru_cache(maxsize=16)
+def _phrases(phrases: tuple[str, ...]) -> tuple[str, ...]:
+    """Normalised, the longest first."""
+    return tuple(sorted(map(normalised, phrases), key=len, reverse=True))
+
+
 def is_backchannel(text: str, backchannels: tuple[str, ...]) -> bool:
     """Whether `text` is nothing but signs of listening, one after the other ("yeah okay", "mm hmm")."""
     rest = normalised(text)
     if not rest:
         return False
-    phrases = sorted((normalised(phrase) for phrase in backchannels), key=len, reverse=True)
     while rest:
-        for phrase in phrases:
+        for phrase in _phrases(backchannels):
             if rest == phrase or rest.startswith(phrase + " "):
                 rest = rest[len(phrase) :].lstrip()
                 break
@@ -47,7 +52,7 @@ def may_become_backchannel(text: str, backchannels: tuple[str, ...]) -> bool:
     words = normalised(text).split()
     for count in range(len(words)):
         head, tail = " ".join(words[:count]), " ".join(words[count:])
-        begins = any(normalised(phrase).startswith(tail) for phrase in backchannels)
+        begins = any(phrase.startswith(tail) for phrase in _phrases(backchannels))
         if begins and (not head or is_backchannel(head, backchannels)):
             return True
     return False
@@ -56,7 +61,7 @@ def may_become_backchannel(text: str, backchannels: tuple[str, ...]) -> bool:
 def opens_with_stop_word(text: str, stop_words: tuple[str, ...]) -> bool:
     """Whether `text` begins with a word that takes the floor at any length."""
     words = normalised(text) + " "
-    return any(words.startswith(normalised(phrase) + " ") for phrase in stop_words)
+    return any(words.startswith(phrase + " ") for phrase in _phrases(stop_words))
 
 
 def continues(before: str, after: str) -> str | None:
@@ -106,6 +111,7 @@ def trailing_digits(text: str) -> int:
     return count
 
 
+@lru_cache(maxsize=512)
 def completeness(text: str, question: str = "") -> Completeness:
     """How finished `text` sounds as an answer to `question`, what the agent said last."""
     bare, words = text.rstrip(), normalised(text)
