@@ -15,6 +15,7 @@ from engine.load.doors import checked
 from engine.load.figures import Report
 from engine.load.run import Plan, measure
 from engine.load.served import own_server
+from engine.load.soak import Soaked, soak
 
 BAD = 1
 
@@ -43,6 +44,9 @@ def options(parser: ArgumentParser) -> None:
         "--config", metavar="FILE", type=Path, help="settings of our own server (default: rehearsal providers)"
     )
     parser.add_argument("--pin", metavar="A,B", default="", help="cores: our own server's and the callers'")
+    parser.add_argument(
+        "--soak", type=float, default=0, metavar="MINUTES", help="calls with random ends; fails where anything leaks"
+    )
     parser.add_argument("--json", action="store_true", help="the figures as JSON")
 
 
@@ -50,11 +54,13 @@ def run(arguments: Namespace) -> int:
     plan = plan_of(arguments)
     cores = cores_of(arguments.pin)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(run_plan(plan, arguments.config, cores))
+        found = runner.run(run_plan(plan, arguments.soak, arguments.config, cores))
     if arguments.json:
         print(msgspec.json.encode(found).decode())
     else:
         print("\n".join(found.lines()))
+    if isinstance(found, Soaked):
+        return BAD if found.leaks() or found.refused or found.unexpected else 0
     return BAD if found.refused or found.lost else 0
 
 
@@ -84,11 +90,12 @@ def cores_of(text: str) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-async def run_plan(plan: Plan, config: Path | None, cores: tuple[int, int] | None) -> Report:
+async def run_plan(plan: Plan, minutes: float, config: Path | None, cores: tuple[int, int] | None) -> Report | Soaked:
     """Against the server that is named, or one of our own."""
     if cores:
         os.sched_setaffinity(0, {cores[1]})
     if plan.url:
-        return await measure(plan)
+        return await (soak(plan, minutes) if minutes else measure(plan))
     async with own_server(config, cores=cores[:1] if cores else ()) as served:
-        return await measure(replace(plan, url=served.url, token=served.token))
+        plan = replace(plan, url=served.url, token=served.token)
+        return await (soak(plan, minutes) if minutes else measure(plan))

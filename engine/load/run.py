@@ -61,13 +61,13 @@ async def warm(plan: Plan) -> None:
         await crowd.until_answered(ANSWER_SECONDS)
 
 
-async def tasks_of(plan: Plan) -> int | None:
-    """The tasks of the server's event loop, if it tells."""
+async def tasks_of(plan: Plan, key: str = "tasks") -> int | None:
+    """A number that the server tells of itself: the tasks of its event loop, its calls. None: it does not."""
     parts = urlsplit(plan.url)
     async with httpx.AsyncClient() as client:
         try:
             answer = await client.get(f"http://{parts.netloc}/readyz", timeout=5.0)
-            told = answer.json().get("tasks")
+            told = answer.json().get(key)
         except (httpx.HTTPError, ValueError, AttributeError):
             return None
     return told if isinstance(told, int) else None

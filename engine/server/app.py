@@ -1,5 +1,6 @@
 """`create_app`: routes and limits, and what lies behind them, from one configuration."""
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -90,6 +91,7 @@ def create_app(
             "calls": host.calls,
             "calls_max": host.calls_max,
             "draining": host.draining,
+            "tasks": len(asyncio.all_tasks()),
         }
         return JSONResponse(body, status_code=200 if switchboard.is_ready else 503)
 
