@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import FieldInfo, fields, replace
 
 from engine.core.policy import Policy
-from engine.core.units import SECOND
+from engine.core.units import MS, SECOND
 
 DURATION = re.compile(r"_ns(_max|_min)?$")
 
@@ -88,6 +88,9 @@ class LimitSettings(Section, frozen=True, kw_only=True):
 
     calls_max: Several = 100
     """Calls at once; the next one is refused politely."""
+    late_ns_max: Count = 60 * MS
+    """How late the event loop may be, nine times of ten, before new calls are refused; so are they when it uses 85 % of a core.
+    0: they never are for that."""
     calls_per_address: Several = 10
     """Browser sessions at once from one address."""
 

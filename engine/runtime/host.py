@@ -88,15 +88,17 @@ class Host:
         *,
         observers: Sequence[ObserverFactory] = (),
         calls_max: int = CALLS_MAX,
+        strained: Callable[[], bool] = lambda: False,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """detector: makes one for each call."""
+        """detector: makes one for each call. strained: whether the process has enough to do."""
         self.counts = Counts()
         self.calls_max = calls_max
         self.draining = False
         self._providers = providers
         self._detector = detector
         self._observers = tuple(observers)
+        self._strained = strained
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._empty = asyncio.Event()
@@ -110,7 +112,7 @@ class Host:
     @property
     def has_room(self) -> bool:
         """Whether another call would be let in."""
-        return not self.draining and len(self._sessions) < self.calls_max
+        return not self.draining and len(self._sessions) < self.calls_max and not self._strained()
 
     def session(self, call_id: str) -> Session | None:
         """The call of that name, while it is under way."""

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from engine.agent import Agent
 from engine.config import Config, load
+from engine.core.units import MS
 from engine.inspector import create_inspector
 from engine.runtime.host import ObserverFactory
 from engine.server.gate import Door, Gate, is_local
@@ -92,6 +93,8 @@ def create_app(
             "calls_max": host.calls_max,
             "draining": host.draining,
             "tasks": len(asyncio.all_tasks()),
+            "late_ms": switchboard.stalls.late_ns // MS if switchboard.stalls else 0,
+            "busy": round(switchboard.stalls.busy, 3) if switchboard.stalls else 0.0,
         }
         return JSONResponse(body, status_code=200 if switchboard.is_ready else 503)
 

@@ -13,6 +13,7 @@ from engine.core.events import Stage
 from engine.runtime.effects import Providers
 from engine.runtime.host import Host, ObserverFactory
 from engine.server.records import Records
+from engine.server.stalls import Stalls
 
 log = logging.getLogger("engine.server")
 
@@ -41,8 +42,12 @@ class Switchboard:
             functools.partial(make_detector, "silero"),
             observers=(*self._records.factories, *observers),
             calls_max=config.limits.calls_max,
+            strained=lambda: self.stalls is not None and self.stalls.strained,
             clock=clock,
         )
+        self._late_ns_max = config.limits.late_ns_max
+        self.stalls: Stalls | None = None
+        """Watches the loop while calls are taken."""
         self._starting = asyncio.Lock()
         self._started = False
         self._stopped = False
@@ -59,6 +64,8 @@ class Switchboard:
                 warm()
                 await self.host.start()
                 self._records.start(self.host)
+                self.stalls = Stalls(asyncio.get_running_loop(), self._late_ns_max)
+                self.stalls.start()
                 self._started = True
         return self
 
@@ -75,5 +82,7 @@ class Switchboard:
         self._stopped = True
         await self.drain()
         if self._started:
+            assert self.stalls is not None
+            self.stalls.stop()
             await self.host.stop()
             await self._records.stop()

@@ -22,7 +22,11 @@ def make_config(agent: Agent | None = None, **environ: str) -> Config:
     folder = environ.pop(
         "ENGINE_JOURNAL_FOLDER", ""
     )  # An empty variable counts as unset; an empty flag says: no journals.
-    return load(environ={"ENGINE_SERVER_PORT": "0", **environ}, flags={"journal.folder": folder}, agent=typed)
+    return load(
+        environ={"ENGINE_SERVER_PORT": "0", "ENGINE_LIMITS_LATE_MS_MAX": "0", **environ},
+        flags={"journal.folder": folder},
+        agent=typed,
+    )
 
 
 class Served(Struct, frozen=True):
