@@ -6,7 +6,6 @@ import pytest
 
 from engine.core.units import MS, SECOND
 from engine.server.stalls import BUSY_MAX, WINDOW_BEATS, Stall, Stalls, Teller, stack_of
-from tests.transports.wires import run
 
 STALL = Stall(late_ns=250 * MS, ran_ns=240 * MS, collected_ns=0, stack="  agent.py:7 book")
 
@@ -54,7 +53,7 @@ def judged(late_ns: int, busy: float, *, late_ns_max: int = 60 * MS, strained: b
         stalls._judge()
         return stalls.strained
 
-    return run(main())
+    return asyncio.run(main())
 
 
 def test_a_process_whose_loop_is_late_takes_no_more_calls() -> None:
@@ -78,7 +77,7 @@ def test_one_late_beat_is_no_strain() -> None:
         stalls._late.extend([0] * (WINDOW_BEATS - 5) + [SECOND] * 5)
         return stalls.late_ns
 
-    assert run(main()) == 0
+    assert asyncio.run(main()) == 0
 
 
 def test_a_watched_loop_beats_and_lets_go() -> None:
@@ -92,6 +91,6 @@ def test_a_watched_loop_beats_and_lets_go() -> None:
         stalls.stop()
         stalls.stop()
 
-    run(main())
+    asyncio.run(main())
     assert len(told) == 1
     assert told[0].late_ns > 100 * MS
