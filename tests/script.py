@@ -33,13 +33,12 @@ from engine.replay.lexer import Kind, milliseconds, nanoseconds
 from engine.replay.notation import (
     SILENT,
     Context,
-    Line,
-    parse_script,
     read_event,
     write_commands,
     write_event,
     write_line,
 )
+from engine.replay.script import Line, parse_script
 
 SETUP = Setup(asr=("ear",), llm=("model",), tts=("voice",))
 """What a script's session is given unless told otherwise: one provider of each kind, the balanced policy, no greeting."""

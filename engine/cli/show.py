@@ -7,8 +7,9 @@ from engine.cli import readable
 from engine.core.state import Phase
 from engine.replay.journal import Activity, Footer, Header, Step, Torn, shown
 from engine.replay.lexer import milliseconds, quoted
-from engine.replay.notation import RECORDED, Context, write_step
+from engine.replay.notation import Context, write_step
 from engine.replay.reader import Journal
+from engine.replay.script import RECORDED
 
 
 def options(parser: ArgumentParser) -> None:

@@ -37,7 +37,6 @@ from engine.replay.notation import (
     Context,
     parse_command,
     parse_event,
-    parse_script,
     read_event,
     read_expected,
     write_command,
@@ -45,6 +44,7 @@ from engine.replay.notation import (
     write_event,
     write_step,
 )
+from engine.replay.script import parse_script
 
 LIMITS = {"first_ns": Policy().tts_first_ns, "whole_ns": Policy().tts_chunk_ns}
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30) | st.sampled_from(
