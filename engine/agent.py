@@ -73,6 +73,7 @@ def tool(
     timeout_ms: int = 0,
     filler: str = "",
     ends_call: bool = False,
+    transfers_call: bool = False,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -85,6 +86,7 @@ def tool(
     timeout_ms: int = 0,
     filler: str = "",
     ends_call: bool = False,
+    transfers_call: bool = False,
 ) -> Any:
     """Make a function, sync or async, a tool.
 
@@ -93,6 +95,7 @@ def tool(
     timeout_ms:    0: the policy's.
     filler:        what to say while it runs; the policy's where empty.
     ends_call:     the call ends after its result has been spoken of.
+    transfers_call: the caller is handed over then, to the number or SIP address on the result's first line.
     Raises:        ConfigError, where the signature cannot be described in JSON.
     """
     if function is None:
@@ -103,6 +106,7 @@ def tool(
             timeout_ms=timeout_ms,
             filler=filler,
             ends_call=ends_call,
+            transfers_call=transfers_call,
         )
     return make_tool(function)
 
@@ -115,6 +119,7 @@ def make_tool(
     timeout_ms: int = 0,
     filler: str = "",
     ends_call: bool = False,
+    transfers_call: bool = False,
 ) -> Tool:
     """What `tool` does, without its two spellings."""
     name = name or function.__name__
@@ -137,6 +142,7 @@ def make_tool(
         timeout_ns=timeout_ms * MS,
         filler=filler,
         ends_call=ends_call,
+        transfers_call=transfers_call,
     )
     return Tool(function, spec, arguments)
 

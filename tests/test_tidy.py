@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "agent": {"core", "errors"},
     "demo": {"agent", "core", "errors"},
     "settings": {"core"},
+    "tools": {"agent", "core", "errors"},
 }
 """Part -> parts it may import besides itself. A part that is not here stands at the top and may import everything."""
 

@@ -69,7 +69,7 @@ class CallAnswered(Fact, frozen=True, gc=False, kw_only=True):
     """The carrier's judgement of who picked up an outbound call."""
 
     by: str
-    """human, machine, fax or unknown."""
+    """human, machine, fax or unknown. A machine may be asked to speak to the end of its greeting first."""
 
 
 # The caller.
@@ -366,6 +366,14 @@ class TransferRequested(Fact, frozen=True, gc=False, kw_only=True):
     """A telephone number or SIP address."""
 
 
+class TransferFailed(Fact, frozen=True, gc=False, kw_only=True):
+    """The caller could not be handed over, and is still, or again, with us."""
+
+    target: str
+    reason: str
+    """busy, no-answer, canceled or failed: how the other end took it; refused: the carrier would not try."""
+
+
 Event = (
     SessionStarted | SessionEnded | TransportLost | TransportResumed | CallAnswered
     | UserSpeechStarted | UserSpeechStopped | DTMFPressed | UserTextReceived | InputRejected
@@ -374,6 +382,6 @@ Event = (
     | TTSStarted | TTSWords | TTSChunkDone
     | PlayoutStarted | PlayoutAdvanced | PlayoutPaused | PlayoutCleared | PlayoutDone
     | ToolResult | TimerFired | RunCancelled | AdapterFailed
-    | SayRequested | InterruptRequested | EndRequested | TransferRequested
+    | SayRequested | InterruptRequested | EndRequested | TransferRequested | TransferFailed
 )  # fmt: skip
 """The whole vocabulary. `reduce.RULES` has a row for each, or the engine does not import."""

@@ -2,6 +2,9 @@
 
 from engine.core.state import Ledger, Run, State
 
+MACHINES = ("machine", "fax")
+"""Who picked up and does not converse."""
+
 
 def floor_run(state: State) -> Run | None:
     """The live run that the caller hears or is about to hear."""

@@ -21,10 +21,10 @@ from engine.core.commands import (
     ResumePlayout,
     Role,
 )
-from engine.core.events import ASRStartOfTurn, InterruptRequested, TransportLost, TransportResumed
-from engine.core.floor import floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
+from engine.core.events import ASRStartOfTurn, CallAnswered, InterruptRequested, TransportLost, TransportResumed
+from engine.core.floor import MACHINES, floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
 from engine.core.policy import OnInterrupt, Policy, Setup
-from engine.core.state import NEVER, CallState, Contest, Deadlines, Run, RunEnd, State, ToolCall, Turn
+from engine.core.state import NEVER, CallState, Cause, Contest, Deadlines, Run, RunEnd, Say, State, ToolCall, Turn
 from engine.core.turn import words_of
 from engine.core.units import LIMITS, MS
 from engine.core.words import is_backchannel, may_become_backchannel, opens_with_stop_word, word_count
@@ -63,6 +63,17 @@ def take_line(state: State, event: TransportResumed) -> tuple[State, Commands]:
         return state, NOTHING
     state = replace(_moved(state, run.number), contest=replace(state.contest, run=0))
     return state, (ResumePlayout(run=run.number),)
+
+
+def leave_message(state: State, event: CallAnswered) -> tuple[State, Commands]:
+    """A machine took the call: what was being said to it was for a human. Leave a message, where there is one, and go."""
+    text = state.setup.policy.voicemail
+    if event.by not in MACHINES or not text or state.response.ending:
+        return state, NOTHING
+    run = floor_run(state)
+    state, commands = take_floor(state, run) if run is not None else (state, NOTHING)
+    message = Say(text, Cause.GOODBYE, interruptible=False, then_end="answering machine")
+    return replace(state, response=replace(state.response, says=(message,))), commands
 
 
 # The decision.

@@ -154,6 +154,10 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     unheard: str = "Sorry, I didn't catch that."
     idle_prompt: str = "Are you still there?"
     goodbye: str = "I'll let you go now. Goodbye."
+    not_transferred: str = "I'm sorry, I couldn't put you through. Is there anything else I can do for you?"
+    """After a transfer that failed; the conversation goes on."""
+    voicemail: str = ""
+    """Said to an answering machine, instead of a conversation; then the call ends. Empty: it is talked to like anybody."""
 
     backchannels: tuple[str, ...] = BACKCHANNELS
     stop_words: tuple[str, ...] = STOP_WORDS
@@ -207,6 +211,9 @@ class ToolSpec(Struct, frozen=True, gc=False):
     """What to say while it runs; the policy's where empty."""
     ends_call: bool = False
     """After its result has been spoken of, the call ends (a "goodbye" tool)."""
+    transfers_call: bool = False
+    """After its result has been spoken of, the caller is handed over. The result's first line says where to: a telephone number or
+    SIP address."""
 
 
 class Setup(Struct, frozen=True, kw_only=True, gc=False):

@@ -47,6 +47,7 @@ from engine.core.events import (
     Stage,
     TimerFired,
     ToolResult,
+    TransferFailed,
     TransferRequested,
     TransportLost,
     TransportResumed,
@@ -101,7 +102,7 @@ RULES: dict[type[Fact], Row] = dict(
         on(SessionEnded, response.close),
         on(TransportLost, interruption.hold_line),
         on(TransportResumed, interruption.take_line),
-        on(CallAnswered, note_answer),
+        on(CallAnswered, note_answer, interruption.leave_message),
         on(UserSpeechStarted, turn.follow_voice, idle.notice),
         on(UserSpeechStopped, turn.follow_silence),
         on(DTMFPressed, turn.keep_key, idle.notice),
@@ -134,6 +135,7 @@ RULES: dict[type[Fact], Row] = dict(
         on(InterruptRequested, interruption.obey),
         on(EndRequested, response.queue_end),
         on(TransferRequested, response.queue_transfer),
+        on(TransferFailed, response.regret_transfer),
     ]
 )
 assert RULES.keys() == set(get_args(Event)), "an event without a row, or a row without an event"

@@ -5,6 +5,8 @@ the turn is certain (speculative): then nothing of it is heard and no tool runs 
 one live run at most. Writes `state.response` alone.
 """
 
+import functools
+
 from msgspec.structs import replace
 
 from engine.core.chunking import spoken
@@ -28,9 +30,10 @@ from engine.core.events import (
     SayRequested,
     SessionEnded,
     SessionStarted,
+    TransferFailed,
     TransferRequested,
 )
-from engine.core.floor import floor_run, ledger_of
+from engine.core.floor import MACHINES, floor_run, ledger_of
 from engine.core.playout import is_heard_out, is_stalled
 from engine.core.recovery import ask, drop_run
 from engine.core.state import NEVER, CallState, Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
@@ -118,6 +121,11 @@ def queue_end(state: State, event: EndRequested) -> tuple[State, Commands]:
 
 def queue_transfer(state: State, event: TransferRequested) -> tuple[State, Commands]:
     return _after_speech(state, Say("", Cause.SAY, False, then_transfer=event.target)), NOTHING
+
+
+def regret_transfer(state: State, event: TransferFailed) -> tuple[State, Commands]:
+    """Nobody took the caller: say so, and go on with them."""
+    return _queue(state, Say(state.setup.policy.not_transferred)), NOTHING
 
 
 def _after_speech(state: State, say: Say) -> State:
@@ -235,6 +243,8 @@ def answer(state: State) -> tuple[State, Commands]:
 
 def _reply(state: State) -> tuple[State, Commands]:
     turn = state.turn
+    if state.answered_by in MACHINES and state.setup.policy.voicemail:
+        return state, NOTHING
     if turn.last_end is TurnEnd.UNHEARD:
         return _begin_text(state, Say(state.setup.policy.unheard, Cause.UNHEARD))
     if not state.setup.llm:
@@ -365,13 +375,17 @@ def go_on(state: State) -> tuple[State, Commands]:
     if run is None or not run.calls or run.requests or any(is_open(state, number) for number in run.calls):
         return state, NOTHING
     text = run.text if not run.text or run.text[-1].isspace() else run.text + " "
-    ends = any(_ends_call(state, number) for number in run.calls)
+    done = [call for call in map(functools.partial(call_of, state), run.calls) if call and call.state is CallState.DONE]
+    specs = [(call, spec) for call in done if (spec := spec_of(state, call.name)) is not None]
+    ends = any(spec.ends_call for _, spec in specs)
+    targets = [target_in(call.output) for call, spec in specs if spec.transfers_call]
     run = replace(
         run,
         text=text,
         rounds=(*run.rounds, Round(len(text), run.calls)),
         calls=(),
         then_end="ended by the agent" if ends else run.then_end,
+        then_transfer=targets[-1] if targets else run.then_transfer,
     )
     if len(run.rounds) >= state.setup.policy.tool_rounds:
         run = replace(run, written=True)
@@ -379,10 +393,9 @@ def go_on(state: State) -> tuple[State, Commands]:
     return ask(replace(state, response=replace(state.response, run=run)), run, run.provider)
 
 
-def _ends_call(state: State, number: int) -> bool:
-    call = call_of(state, number)
-    spec = spec_of(state, call.name) if call is not None else None
-    return call is not None and spec is not None and spec.ends_call and call.state is CallState.DONE
+def target_in(output: str) -> str:
+    """Where a tool that hands the caller over sends them."""
+    return output.partition("\n")[0].strip()[: LIMITS.target_chars]
 
 
 def fill(state: State) -> tuple[State, Commands]:

@@ -4,9 +4,13 @@ Time inside the engine is an integer number of nanoseconds; milliseconds exist i
 Every text, tuple and buffer of the engine has its bound here, and the relations between the bounds are asserted at import.
 """
 
+import re
 from enum import StrEnum
 
 from msgspec import Struct
+
+TARGET = re.compile(r"\+?[0-9]{3,15}|sips?:[^\s<>\"']{3,250}")
+"""Where a call can go: an E.164 number or a SIP address."""
 
 US = 1_000
 MS = 1_000_000
@@ -76,6 +80,8 @@ class Limits(Struct, frozen=True, gc=False):
     """Tool calls alive at once in a session. Precedents: providers advise fewer than 20 tools in all."""
     tool_arguments_chars: int = 16_000
     tool_output_chars: int = 16_000
+    target_chars: int = 256
+    """Where a caller is handed over to. A SIP address may be long; a telephone number has 16."""
     runs_remembered: int = 4
     """Ledgers of past runs kept for late playout facts."""
     inbox_events: int = 1_024

@@ -85,6 +85,7 @@ _FACTS = (
     _form(fact.InterruptRequested, "interrupt"),
     _form(fact.EndRequested, "end", "reason"),
     _form(fact.TransferRequested, "transfer", "target"),
+    _form(fact.TransferFailed, "transfer failed", "target", "reason"),
 )
 
 _ORDERS = (

@@ -17,6 +17,7 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from engine.adapters.base import Provider, VoiceDetector
+from engine.core.events import Fact
 from engine.core.policy import Setup
 from engine.core.units import SECOND
 from engine.runtime.effects import Providers, Toolbox
@@ -130,8 +131,13 @@ class Host:
                 await provider.stop()
             raise
 
-    async def call(self, transport: Transport, agent: Agent, call_id: str = "", traceparent: str = "") -> Outcome:
-        """Carry one call to its end. When there is no room, or a call of that name is under way, it is hung up at once."""
+    async def call(
+        self, transport: Transport, agent: Agent, call_id: str = "", traceparent: str = "", known: Sequence[Fact] = ()
+    ) -> Outcome:
+        """Carry one call to its end. When there is no room, or a call of that name is under way, it is hung up at once.
+
+        known: facts of the call that are older than its session.
+        """
         call_id = call_id or secrets.token_hex(8)
         setup = agent.setup(transport.capabilities.name)
         if not self.has_room or call_id in self._sessions:
@@ -156,7 +162,7 @@ class Host:
             self._sessions[call_id] = session
             self._empty.clear()
             try:
-                outcome = await session.run()
+                outcome = await session.run(known)
             finally:
                 self.counts.ended += 1
                 self.counts.faulty += session.faulty

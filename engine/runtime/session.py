@@ -30,6 +30,7 @@ from engine.core.events import (
     SessionEnded,
     SessionStarted,
     TimerFired,
+    TransferFailed,
     TransportLost,
     TransportResumed,
 )
@@ -241,9 +242,14 @@ class Session:
 
     # The call.
 
-    async def run(self) -> Outcome:
-        """Carry the call until either side hangs up. Cancelling it hangs up."""
+    async def run(self, known: Sequence[Fact] = ()) -> Outcome:
+        """Carry the call until either side hangs up. Cancelling it hangs up.
+
+        known: facts of the call that are older than its session.
+        """
         self.post(SessionStarted(setup=self._setup, seed=self._seed, call_id=self.call_id))
+        for fact in known:
+            self.post(fact)
         reason = FAULT
         try:
             if self._setup.tts and not self._closed:
@@ -316,10 +322,14 @@ class Session:
 
     def transfer(self, target: str) -> None:
         """Hand the caller over."""
-        self._run_errand("transfer", lambda: self._transport.transfer(target))
+        failed = TransferFailed(target=target, reason="refused")
+        self._run_errand("transfer", lambda: self._transport.transfer(target), failed)
 
-    def _run_errand(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        errand = self._loop.create_task(self._guard(name, work))
+    def _run_errand(
+        self, name: str, work: Callable[[], Coroutine[None, None, None]], failed: Fact | None = None
+    ) -> None:
+        """failed: the fact where it fails; None: that it could not be used is all there is to say."""
+        errand = self._loop.create_task(self._guard(name, work, failed))
         self._errands.add(errand)
         errand.add_done_callback(self._errands.discard)
 
@@ -330,14 +340,17 @@ class Session:
             for errand in late:
                 errand.cancel()
 
-    async def _guard(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    async def _guard(self, name: str, work: Callable[[], Coroutine[None, None, None]], failed: Fact | None) -> None:
         try:
             await work()
+            return
         except TransportClosed as error:
             self.post(InputRejected(source=self._transport.capabilities.name, reason=f"{name}: {error}"))
         except Exception:
             # A fault of a transport must not leave the call standing: `carry` is left after HANGING_UP_NS.
             log.exception("transport fault", extra={"call": self.call_id, "errand": name})
+        if failed is not None:
+            self.post(failed)
 
     def _close(self) -> None:
         self._closed = True

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from engine.core.events import Fact
 from engine.errors import EngineError
 from engine.runtime.host import Host
 from engine.server.switchboard import Switchboard
@@ -59,7 +60,7 @@ class Lines:
             and self._resumes[call_id] < RESUMES_MAX
         )
 
-    async def begin(self, carrier: Carrier, call_id: str, traceparent: str = "") -> None:
+    async def begin(self, carrier: Carrier, call_id: str, traceparent: str = "", known: Sequence[Fact] = ()) -> None:
         """Carry a call from its beginning to its end, whatever connections it ends on."""
         if not await self.ready():
             await carrier.hang_up("the agent is not available")
@@ -70,7 +71,7 @@ class Lines:
         self._live[call_id] = carrier
         self._resumes[call_id] = 0
         try:
-            outcome = await self.host.call(carrier, self._switchboard.agent, call_id, traceparent)
+            outcome = await self.host.call(carrier, self._switchboard.agent, call_id, traceparent, known)
         finally:
             last = self._live.pop(call_id)
             del self._resumes[call_id]

@@ -5,7 +5,6 @@ Source: Twilio's Media Streams documentation, WebSocket messages (2026); numbers
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from engine import _codec
-from engine.core.units import MS, SECOND, AudioFormat, Encoding
+from engine.core.units import MS, SECOND, TARGET, AudioFormat, Encoding
 from engine.errors import TransportClosed
 from engine.transports.asgi import GONE, HUNG_UP, Allowance, Direct, Receive, Send, Socket
 from engine.transports.base import Capabilities, Line
@@ -28,8 +27,6 @@ QUIET_SECONDS = 10.0
 BYTES_PER_SECOND, BYTES_AT_ONCE = 60_000.0, 900_000.0
 """Twilio sends 50 messages of 350 bytes a second, which count as 30 KB: twice that, and 30 s of it after a stall."""
 DIGITS = frozenset("0123456789*#ABCD")
-TARGET = re.compile(r"\+?[0-9]{3,15}|sips?:[^\s<>\"']{3,250}")
-"""An E.164 number or a SIP address."""
 
 Number = int | str
 

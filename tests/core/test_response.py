@@ -1,8 +1,11 @@
 """When a run begins and how it ends."""
 
+from msgspec.structs import replace
+
+from engine.core.policy import Policy
 from engine.core.state import Phase
 from tests.core.calls import SPEAKING
-from tests.script import check
+from tests.script import SETUP, check
 
 
 def test_the_greeting_is_said_first() -> None:
@@ -97,3 +100,77 @@ def test_a_call_that_ends_stops_everything() -> None:
     )
     assert state.ended == "hang-up"
     assert state.counters.stale == 1
+
+
+def test_after_a_transfer_that_failed_the_agent_says_so_and_the_call_goes_on() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   transfer +15550003333                   -> transfer +15550003333  [Idle]
+        700   transfer failed +15550003333 refused    -> open r1, tts r1 "I'm sorry, I couldn't put you through.", tts r1 "Is there anything else I can do for you?"  [Generating]
+        800   tts r1 c1 done 400
+        801   tts r1 c2 done 400
+        810   playing r1                               [Speaking]
+        1620  played r1 800                            [Idle]
+        2000  typed "no"                              -> open r2, llm r2 "no"  [Generating]
+        """,
+        SETUP,
+    )
+    assert state.response.ending == ""
+
+
+def test_a_caller_who_comes_back_from_a_transfer_is_told_that_nobody_answered() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   transfer +15550003333                   -> transfer +15550003333
+        700   line lost
+        4000  transfer failed +15550003333 busy
+        4300  line back                               -> open r1, tts r1 "I'm sorry, I couldn't put you through.", tts r1 "Is there anything else I can do for you?"  [Generating]
+        """,
+        SETUP,
+    )
+
+
+MACHINE = replace(SETUP, greeting="Hello, how are you?", policy=Policy(voicemail="Please call us back."))
+
+
+def test_an_answering_machine_is_left_a_message() -> None:
+    state = check(
+        """
+        0     asr open                                 [Generating]
+        100   tts r1 c1 done 900
+        110   playing r1                               [Speaking]
+        300   answered machine                        -> clear r1, cancel tts r1, open r2, tts r2 "Please call us back."  [Interrupted]
+        320   asr final "leave a message"
+        400   tts r2 c1 done 900
+        410   playing r2                               [Speaking]
+        1400  played r2 900                           -> hang up "answering machine"  [Idle]
+        """,
+        MACHINE,
+    )
+    assert state.answered_by == "machine"
+
+
+def test_what_a_machine_says_is_not_answered_before_the_message() -> None:
+    check(
+        """
+        0     asr open                                 [Generating]
+        100   tts r1 c1 done 900
+        110   playing r1                               [Speaking]
+        1010  played r1 900                            [Idle]
+        1100  caller speaks
+        1300  asr final "nobody is home."
+        1400  answered machine
+        1500  caller quiet
+        1850  timer                                   -> open r2, tts r2 "Please call us back."  [Generating]
+        """,
+        MACHINE,
+    )
+
+
+def test_a_human_is_talked_to_and_a_machine_too_where_there_is_no_message() -> None:
+    human = check("0 asr open\n100 answered human\n", MACHINE)
+    machine = check("0 asr open\n100 answered machine\n", SETUP)
+    assert (human.answered_by, human.response.says) == ("human", ())
+    assert (machine.answered_by, machine.response.says) == ("machine", ())

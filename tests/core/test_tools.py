@@ -15,6 +15,7 @@ CALLED = Setup(
         ToolSpec("search", on_interrupt=OnInterrupt.DETACH),
         ToolSpec("slow", timeout_ns=2_000 * MS, filler="Let me see."),
         ToolSpec("good_bye", ends_call=True),
+        ToolSpec("put_through", transfers_call=True),
     ),
 )
 
@@ -171,3 +172,34 @@ def test_a_tool_may_end_the_call_after_the_last_words() -> None:
         CALLED,
     )
     assert state.response.ending == "ended by the agent"
+
+
+def test_a_tool_may_hand_the_caller_over_after_the_last_words() -> None:
+    check(
+        r"""
+        500   typed "a human please"                  -> open r1, llm r1 "a human please"  [Generating]
+        810   llm r1 calls put_through {}             -> tool r1 t1 put_through {} timeout=20000
+        820   llm r1 done tool_calls
+        900   tool t1 "+15550003333\nTell them."      -> llm r1 tool "+15550003333\nTell them."
+        1000  llm r1 "One moment!"
+        1010  llm r1 done                             -> tts r1 "One moment!"
+        1100  tts r1 c1 done 500
+        1110  playing r1                               [Speaking]
+        1620  played r1 500                           -> transfer +15550003333  [Idle]
+        """,
+        CALLED,
+    )
+
+
+def test_a_tool_that_failed_hands_nobody_over() -> None:
+    state = check(
+        """
+        500   typed "a human please"                  -> open r1, llm r1 "a human please"  [Generating]
+        810   llm r1 calls put_through {}             -> tool r1 t1 put_through {} timeout=20000
+        820   llm r1 done tool_calls
+        900   tool t1 error "nobody is there"         -> llm r1 tool "nobody is there"
+        """,
+        CALLED,
+    )
+    assert state.response.run is not None
+    assert state.response.run.then_transfer == ""

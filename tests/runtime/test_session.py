@@ -25,6 +25,7 @@ from engine.core.events import (
     SessionStarted,
     TimerFired,
     ToolResult,
+    TransferFailed,
     TransportLost,
     TransportResumed,
     UserSpeechStarted,
@@ -442,6 +443,10 @@ async def test_a_transfer_this_wire_cannot_do_is_told() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert "cannot be transferred" in call.facts(InputRejected)[0].reason
+        failed = call.facts(TransferFailed)[0]
+        assert (failed.target, failed.reason) == ("+15551234", "refused")
+        assert call.session.state.response.run is not None
+        assert call.session.state.response.run.text == call.session.state.setup.policy.not_transferred
 
 
 @virtually
