@@ -223,8 +223,9 @@ class Toolbox:
             return f"There is no tool {name!r}. There are: {', '.join(self._tools) or 'none'}.", True
         try:
             given = read_arguments(chosen, arguments)
-        except msgspec.DecodeError as error:
-            return f"{name} was not run, because its arguments do not fit: {error}. Mend them and call it again.", True
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            why = error if isinstance(error, msgspec.DecodeError) else "they are not JSON of a reasonable depth"
+            return f"{name} was not run, because its arguments do not fit: {why}. Mend them and call it again.", True
         try:
             return written(await self._run(chosen, given)), False
         except ToolError as error:
@@ -262,7 +263,10 @@ class Toolbox:
 
 
 def read_arguments(chosen: Tool, arguments: str) -> dict[str, Any]:
-    """Arguments as the function takes them. Models send "" and null for none, and now and then "3" for 3. Raises DecodeError."""
+    """Arguments as the function takes them. Models send "" and null for none, and now and then "3" for 3.
+
+    Raises DecodeError, and UnicodeEncodeError or RecursionError for what is no text or too deep.
+    """
     text = arguments.strip()
     given = msgspec.json.decode(text if text not in ("", "null") else "{}", type=chosen.arguments, strict=False)
     return {field: getattr(given, field) for field in given.__struct_fields__}

@@ -138,6 +138,15 @@ class TestCall:
         assert output.startswith("find_slots was not run, because its arguments do not fit: ")
         assert reason in output
 
+    @pytest.mark.parametrize("arguments", ['{"deep":' + "[" * 100_000, "\ud800"])
+    def test_arguments_too_deep_or_no_text_go_back_to_the_model(self, arguments: str) -> None:
+        def open_minded(deep: Any) -> str:
+            return "ran"
+
+        output, failed = call(open_minded, arguments)
+        assert failed
+        assert "they are not JSON of a reasonable depth" in output
+
     @pytest.mark.parametrize("nothing", ["", "  ", "null", "{}"])
     def test_no_arguments_have_many_spellings(self, nothing: str) -> None:
         def ping() -> str:

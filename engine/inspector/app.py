@@ -24,7 +24,7 @@ from engine.replay.explain import verdicts
 from engine.replay.journal import LINE_BYTES_MAX, Step, shown
 from engine.replay.keeper import sound_of
 from engine.replay.notation import write_command, write_event
-from engine.replay.reader import Journal, is_live
+from engine.replay.reader import UNREADABLE, Journal, is_live
 from engine.telemetry.records import SESSION_RUN, Call, trace_of
 
 COOKIE = "engine_inspect"
@@ -57,7 +57,7 @@ class Inspector:
                 return refusal
             try:
                 return await handler(request)
-            except (JournalError, OSError) as error:
+            except (JournalError, OSError, *UNREADABLE) as error:
                 return _json({"error": str(error)}, 422)
 
         return guard
@@ -67,7 +67,12 @@ class Inspector:
         if token and self._check_token and self._check_token(token):
             answer = RedirectResponse(request.url.path or "/", 303)
             answer.set_cookie(
-                COOKIE, token, httponly=True, samesite="strict", path=request.scope.get("root_path") or "/"
+                COOKIE,
+                token,
+                httponly=True,
+                samesite="strict",
+                path=request.scope.get("root_path") or "/",
+                secure=request.scope["scheme"] == "https",
             )
             return answer
         if self._is_local(request.scope):

@@ -17,6 +17,7 @@ from engine.core.state import State
 from engine.errors import JournalError
 from engine.replay.delta import Change, changes
 from engine.replay.journal import LINE_BYTES_MAX, Step
+from engine.replay.reader import UNREADABLE
 from engine.replay.story import Story, Teller
 from engine.replay.verify import Replayed, differs
 
@@ -121,5 +122,5 @@ class Fold:
 def _step(raw: bytes) -> Step:
     try:
         return _decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise JournalError(f"a line cannot be read: {error}") from None

@@ -7,10 +7,10 @@ the texts as UTF-8. Little-endian throughout. Types are numbers; the head names 
 
 import sys
 from array import array
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from engine.core.state import Phase
 from engine.core.units import MS
@@ -33,6 +33,10 @@ ROWS_MAX = 20_000
 PHASES = {phase.value: number for number, phase in enumerate(Phase)}
 NAN = float("nan")
 
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""Numbers as wide as their columns: a file that holds others is no journal of ours."""
+
 assert sys.byteorder == "little" or all(code == "B" for _, code in COLUMNS), "columns are sent as they lie in memory"
 
 
@@ -40,11 +44,11 @@ class Fact(Struct):
     """As much of a fact as a row shows."""
 
     type: str
-    run: int = 0
-    request: int = 0
-    chunk: int = 0
-    ear: int = 0
-    call: int = 0
+    run: U32 = 0
+    request: U32 = 0
+    chunk: U32 = 0
+    ear: U32 = 0
+    call: U32 = 0
     text: str = ""
     output: str = ""
     name: str = ""
@@ -58,9 +62,9 @@ class Fact(Struct):
     target: str = ""
     source: str = ""
     clock: str = ""
-    heard_ns: int | None = None
-    audio_ns: int | None = None
-    duration_ns: int | None = None
+    heard_ns: I64 | None = None
+    audio_ns: I64 | None = None
+    duration_ns: I64 | None = None
 
 
 class Last(Struct):
@@ -75,11 +79,11 @@ class Order(Struct):
     """As much of an order as a row shows."""
 
     type: str
-    run: int = 0
-    request: int = 0
-    chunk: int = 0
-    ear: int = 0
-    call: int = 0
+    run: U32 = 0
+    request: U32 = 0
+    chunk: U32 = 0
+    ear: U32 = 0
+    call: U32 = 0
     text: str = ""
     name: str = ""
     arguments: str = ""
@@ -90,18 +94,18 @@ class Order(Struct):
 
 
 class StepRow(Struct, tag_field="kind", tag="event"):
-    seq: int
-    at: int
+    seq: U32
+    at: I64
     event: Fact
     after: str
     commands: list[Order]
 
 
 class ActivityRow(Struct, tag_field="kind", tag="activity"):
-    at: int
+    at: I64
     source: str = ""
     what: str = ""
-    run: int = 0
+    run: U32 = 0
     data: dict[str, Any] = {}
 
 

@@ -20,7 +20,7 @@ from engine.inspector.fold import Fold
 from engine.replay.explain import latencies, verdicts
 from engine.replay.journal import Header
 from engine.replay.keeper import sound_of
-from engine.replay.reader import Journal, is_live, journals
+from engine.replay.reader import UNREADABLE, Journal, is_live, journals
 
 TAIL_BYTES = 64 * 1024
 """Read from the end of a journal to learn how it ended."""
@@ -195,7 +195,7 @@ def _ending(path: Path, size: int) -> tuple[int, int, bool]:
     for line in _last_lines(path, size):
         try:
             end = _end(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue
         if end.kind == "footer":
             events, whole = end.events, True

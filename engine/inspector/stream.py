@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from engine.inspector.fold import Fold
 from engine.inspector.rows import ROWS_MAX, Rows
 from engine.replay.journal import LINE_BYTES_MAX
-from engine.replay.reader import is_live
+from engine.replay.reader import UNREADABLE, is_live
 
 FIRST_ROWS = 2_000
 """In the first piece: a screenful at once."""
@@ -29,7 +27,7 @@ async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
         file.readline(LINE_BYTES_MAX)
         limit = FIRST_ROWS
         while True:
-            more = _take(file, rows, limit)
+            more = take(file, rows, limit)
             if len(rows) >= limit or not more:
                 yield rows.piece(folded=fold.steps, live=not rows.over and not more)
                 limit = ROWS_MAX
@@ -38,7 +36,7 @@ async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)
         while True:
             living = not rows.over and is_live(path)
-            grown = _take(file, rows, ROWS_MAX) or len(rows) > 0
+            grown = take(file, rows, ROWS_MAX) or len(rows) > 0
             if not living and not rows.over and not grown:
                 rows.over = "torn: it ends without a footer"
             folded = await fold.advance(FOLD_S)
@@ -49,7 +47,7 @@ async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
             await asyncio.sleep(POLL_S if folded else 0)
 
 
-def _take(file: BinaryIO, rows: Rows, limit: int) -> bool:
+def take(file: BinaryIO, rows: Rows, limit: int) -> bool:
     """Take whole lines up to a limit of rows. False where the file has no more for now."""
     for _ in range(SLICE_LINES):
         if rows.over:
@@ -61,7 +59,7 @@ def _take(file: BinaryIO, rows: Rows, limit: int) -> bool:
             return False
         try:
             rows.take(raw, start)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             rows.over = f"corrupt at byte {start}: {error}"
             return False
         if len(rows) >= limit:

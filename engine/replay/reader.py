@@ -10,6 +10,9 @@ from msgspec import Struct
 from engine.errors import JournalCorrupt, JournalTooNew
 from engine.replay.journal import FORMAT, LINE_BYTES_MAX, Activity, Entry, Footer, Header, Step, Torn
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that are not what they should be."""
+
 _decode = msgspec.json.Decoder(Entry).decode
 _decode_head = msgspec.json.Decoder(Header).decode
 
@@ -109,7 +112,7 @@ class Journal:
             raise JournalCorrupt(self.offset, "something follows the end")
         try:
             entry: Entry = _decode(raw)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             name = (
                 f"step {self.events}" if raw.startswith(b'{"kind":"event"') else f"what follows step {self.events - 1}"
             )
@@ -123,7 +126,7 @@ def _header(raw: bytes) -> Header:
     """Raises JournalCorrupt, JournalTooNew."""
     try:
         found = _decode_format(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+    except UNREADABLE:
         raise JournalCorrupt(0, "it does not begin with a journal's header") from None
     if found.format > FORMAT:
         raise JournalTooNew(
@@ -131,7 +134,7 @@ def _header(raw: bytes) -> Header:
         )
     try:
         return _decode_head(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise JournalCorrupt(0, f"its header is wrong: {error}") from None
 
 

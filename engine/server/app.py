@@ -63,10 +63,9 @@ def create_app(
     switchboard = Switchboard(config, observers)
     secret = config.server.secret or secrets.token_urlsafe(32)
     tokens = Tokens(secret, "session")
-    limits = config.limits
     door = Door(
-        total_max=limits.calls_max + SPARE_CONNECTIONS,
-        address_max=limits.calls_per_address,
+        total_max=config.limits.calls_max + SPARE_CONNECTIONS,
+        address_max=config.limits.calls_per_address,
         minute_max=SESSIONS_PER_MINUTE,
     )
     gate = Gate(tokens, config.server.origins, config.twilio.public_url)

@@ -34,10 +34,16 @@ def genuine(token: str, given: str, urls: Iterable[str], form: Form = ()) -> boo
 
 
 def spellings(url: str) -> tuple[str, ...]:
-    """The URL as it is, with its default port written out, and without a port: Twilio's libraries accept each."""
-    parts = urlsplit(url)
-    port = PORTS.get(parts.scheme)
-    return tuple(dict.fromkeys((url, with_port(parts, parts.port or port), with_port(parts, None))))
+    """The URL as it is, with its default port written out, and without a port: Twilio's libraries accept each.
+
+    None for what is no URL: the host in it is whatever a stranger wrote in a header.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or PORTS.get(parts.scheme)
+    except ValueError:
+        return ()
+    return tuple(dict.fromkeys((url, with_port(parts, port), with_port(parts, None))))
 
 
 def with_port(parts: SplitResult, port: int | None) -> str:

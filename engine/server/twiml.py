@@ -1,11 +1,14 @@
 """What Twilio is told to do with a call. Source: TwiML, <Connect><Stream>, <Dial>, <Say> (2026)."""
 
+import html
+import re
 from collections.abc import Mapping
-from html import escape
 
 PARAMETER_CHARS_MAX = 500
 """Name and value of one <Parameter> together, says Twilio."""
 MEDIA_TYPE = "text/xml"
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML document may hold, not even escaped: XML 1.0, section 2.2."""
 
 
 def connect(media_url: str, after_url: str, parameters: Mapping[str, str]) -> str:
@@ -32,6 +35,11 @@ def say(text: str) -> str:
 
 def hang_up() -> str:
     return document("<Hangup/>")
+
+
+def escape(text: str) -> str:
+    """A text fit for an element or a quoted attribute."""
+    return html.escape(NO_XML.sub("", text))
 
 
 def document(verbs: str) -> str:

@@ -148,6 +148,28 @@ def test_a_step_not_folded_yet_says_how_far_it_is(client: Client) -> None:
     assert step["folded"] == 0
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"kind":"event","seq":\xff}',
+        b'{"kind":"event","seq":-1,"at":0,"event":{"type":"x"},"after":"Idle","commands":[]}',
+        b"[" * 50_000,
+        b'{"kind":"event","seq":1,"at":' + b"9" * 400 + b',"event":{"type":"x"},"after":"Idle","commands":[]}',
+    ],
+)
+def test_a_line_from_a_stranger_is_told_as_corrupt(line: bytes, folder: Path) -> None:
+    path = folder / "one.jsonl"
+    head, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(head + b"\n" + line + b"\n" + rest)
+    with Client(folder) as client:
+        name = name_of(client)
+        last = list(pieces(client.get(f"/api/calls/{name}/rows").content))[-1][0]
+        assert last["over"].startswith(f"corrupt at byte {len(head) + 1}")
+        step = client.get(f"/api/calls/{name}/step", params={"offset": len(head) + 1})
+        assert step.status_code == 422
+        assert client.get(f"/api/calls/{name}/story").status_code == 200
+
+
 def test_states_between_those_kept_are_folded_again(tmp_path: Path) -> None:
     path = record(tmp_path / "long.jsonl", talk(9), PLAIN)
     with Client(tmp_path) as client:

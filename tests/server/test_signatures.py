@@ -57,6 +57,11 @@ def test_anything_else_is_not_genuine() -> None:
     assert not genuine(KEY, given, [url], [*form, ("CallerName", "")][1:])
 
 
+@pytest.mark.parametrize("host", ["[bad", "a:99999", "a:b"])
+def test_a_host_that_is_none_is_not_genuine(host: str) -> None:
+    assert not genuine(KEY, signature(KEY, f"https://{host}/a"), [f"https://{host}/a"])
+
+
 def test_blank_fields_are_signed_by_their_names() -> None:
     url, form, _ = VECTORS[5]
     assert genuine(KEY, signature(KEY, url, [*form, ("FromCity", "")]), [url], [("FromCity", ""), *form])

@@ -22,6 +22,11 @@ def test_a_parameter_is_cut_to_what_twilio_takes() -> None:
     assert len(parameter.attrib["name"] + parameter.attrib["value"]) == 500
 
 
+def test_what_no_document_may_hold_is_left_out() -> None:
+    text = twiml.connect("wss://v/media", "https://v/after", {"from": "a\0\x1b\ud800\uffffb\t"})
+    assert fromstring(text)[0][0][0].attrib["value"].strip() == "ab"
+
+
 def test_a_caller_is_handed_over() -> None:
     assert fromstring(twiml.dial("+15550001111")).findtext("Dial/Number") == "+15550001111"
     assert fromstring(twiml.dial("sip:a@b.example?x=1&y=2")).findtext("Dial/Sip") == "sip:a@b.example?x=1&y=2"
