@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from engine.core.commands import NOTHING, Commands, StartASR, StopASR
 from engine.core.events import AdapterFailed, ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, SessionStarted, Stage
+from engine.core.retry import is_worth_retrying
 from engine.core.state import NEVER, Deadlines, Ear, State, TurnEnd
 from engine.errors import FailureKind
 
@@ -80,11 +81,11 @@ def _recover(state: State, kind: FailureKind, retry_ns: int) -> tuple[State, Com
         ear, open=False, unheard=0, tries=ear.tries + 1, down_at=state.at if ear.down_at is None else ear.down_at
     )
     state, stop = replace(state, ear=down), StopASR(ear=ear.number)
-    again = kind is not FailureKind.REJECTED and down.tries <= policy.retries and retry_ns <= policy.retry_ns_max
-    if again:
+    others = ear.provider + 1 < len(state.setup.asr)
+    if is_worth_retrying(policy, kind, failures=down.tries, retry_ns=retry_ns, others=others):
         wait = max(retry_ns, policy.retry_ns * 2 ** (down.tries - 1))
         return replace(state, ear=replace(down, retry_at=state.at + wait)), (stop,)
-    if ear.provider + 1 < len(state.setup.asr):
+    if others:
         state, commands = _listen(replace(state, ear=replace(down, tries=0)), ear.provider + 1)
         return state, (stop, *commands)
     return replace(state, ear=_from_the_top(down, state.at + policy.retry_ns_max)), (stop,)

@@ -10,6 +10,7 @@ from engine.core.commands import NOTHING, CancelLLM, Commands, Message, Role, St
 from engine.core.conversation import prompt_of
 from engine.core.events import AdapterFailed, Stage
 from engine.core.floor import ledger_of
+from engine.core.retry import is_worth_retrying
 from engine.core.state import NEVER, Cause, Deadlines, Request, Round, Run, RunEnd, State
 from engine.core.units import LIMITS
 from engine.errors import FailureKind
@@ -71,15 +72,15 @@ def _lose(state: State, number: int, kind: FailureKind, retry_ns: int) -> tuple[
     kept = replace(state, response=replace(state.response, run=run))
     if run.requests or run.calls:  # The hedge goes on; or tools were called already, and must not be called twice.
         return kept, NOTHING
-    if not run.committed:
-        return drop_run(kept, run, RunEnd.SUPERSEDED), NOTHING
-    policy = state.setup.policy
-    tries = run.tries + 1
-    if kind is not FailureKind.REJECTED and tries <= policy.retries and retry_ns <= policy.retry_ns_max:
+    policy, tries, others = state.setup.policy, run.tries + 1, lost.provider + 1 < len(state.setup.llm)
+    if not run.committed:  # A guess that failed is no reason to guess again; the turn itself will ask.
+        dropped = drop_run(kept, run, RunEnd.SUPERSEDED)
+        return replace(dropped, response=replace(dropped.response, guesses=policy.guesses)), NOTHING
+    if is_worth_retrying(policy, kind, failures=tries, retry_ns=retry_ns, others=others):
         wait = max(retry_ns, _jittered(policy.retry_ns * 2 ** (tries - 1), state.seed + number))
         waiting = replace(run, tries=tries, retry_at=state.at + wait)
         return replace(state, response=replace(state.response, run=waiting)), NOTHING
-    if lost.provider + 1 < len(state.setup.llm):
+    if others:
         return ask(kept, replace(run, tries=0, hedged=False), lost.provider + 1)
     return _apologise(kept, run), NOTHING
 

@@ -186,7 +186,8 @@ PHASES: dict[Phase, tuple[Phase, ...]] = {
     # Heard out; or the caller takes the floor; or the next run begins at once; or the caller already speaks when it ends.
     S: (I, X, G, L, T),
     # One fact later the caller has the floor - or typed, and is being answered; or it was a wish of the embedder's.
-    X: (L, T, I, G, S),
+    # Typed words are answered in the step that cuts, and that answer may be cut before its first sound.
+    X: (L, T, I, G, S, C),
     C: (L, T, I, G, S),
 }
 """The legal moves. A missing pair is the illegal one."""

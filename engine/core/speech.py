@@ -10,6 +10,7 @@ from engine.core.commands import NOTHING, CancelTTS, Commands, Synthesize
 from engine.core.events import AdapterFailed, Stage
 from engine.core.floor import ledger_of
 from engine.core.playout import chars_heard, chunk_of, write, write_chunk
+from engine.core.retry import is_worth_retrying
 from engine.core.state import NEVER, Chunk, Deadlines, Ledger, Playout, Run, State
 from engine.core.units import LIMITS, SECOND
 from engine.errors import FailureKind
@@ -125,9 +126,10 @@ def _again(state: State, run: int) -> Ledger:
 def _next_voice(state: State, kind: FailureKind) -> Playout | None:
     """The same synthesizer for a few tries, unless it refused; then the next; None when all have failed."""
     playout = state.playout
-    if kind is not FailureKind.REJECTED and playout.tries < state.setup.policy.retries:
+    others = playout.voice + 1 < len(state.setup.tts)
+    if is_worth_retrying(state.setup.policy, kind, failures=playout.tries + 1, others=others):
         return replace(playout, tries=playout.tries + 1)
-    if playout.voice + 1 < len(state.setup.tts):
+    if others:
         return replace(playout, voice=playout.voice + 1, tries=0)
     return None
 

@@ -258,7 +258,7 @@ def _decided(state: State) -> TurnEnd | None:
     if turn.speaking:
         # A voice that goes on for long without a new word is a radio, or a detector that stuck.
         return TurnEnd.CAP if state.at >= turn.changed_at + 3 * policy.endpoint_cap_ns else None
-    if _awaits_final(state):
+    if _awaits_final(state) or _awaits_ear(state):
         return None
     return _waited_out(state, words)
 
@@ -286,6 +286,14 @@ def _awaits_final(state: State) -> bool:
     if not turn.partial or turn.asked_final_at is None:
         return False
     return state.at < turn.asked_final_at + state.setup.policy.final_wait_ns
+
+
+def _awaits_ear(state: State) -> bool:
+    """Whether a recogniser that was lost in the middle of words is still to hear them again, from the sound that was kept."""
+    turn = state.turn
+    if not turn.partial or state.ear.open or not state.ear.number or turn.quiet_at is None:
+        return False
+    return state.at < turn.quiet_at + state.setup.policy.endpoint_cap_ns
 
 
 def _waited_out(state: State, words: str) -> TurnEnd | None:

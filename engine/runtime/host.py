@@ -20,6 +20,7 @@ from engine.adapters.base import Provider, VoiceDetector
 from engine.core.events import Fact
 from engine.core.policy import Setup
 from engine.core.units import SECOND
+from engine.errors import AdapterError
 from engine.runtime.effects import Providers, Toolbox
 from engine.runtime.session import Observer, Outcome, Session
 from engine.transports.base import Transport
@@ -120,11 +121,17 @@ class Host:
         return self._sessions.get(call_id)
 
     async def start(self) -> None:
-        """Start all providers. Raises the first AdapterError, with the others stopped again."""
+        """Start all providers. One that cannot be reached now is a fact for the rules of each call, not a reason to take none.
+
+        Any other error is raised, with those that did start stopped again.
+        """
         started: list[Provider] = []
         try:
             for provider in self._shared():
-                await provider.start()
+                try:
+                    await provider.start()
+                except AdapterError as error:
+                    log.warning("%s could not be made ready and will be tried in each call: %s", provider.name, error)
                 started.append(provider)
         except BaseException:
             for provider in reversed(started):

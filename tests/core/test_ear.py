@@ -26,13 +26,29 @@ def test_a_recogniser_that_fails_is_reconnected_and_then_replaced() -> None:
 def test_a_recogniser_that_never_opens_has_failed() -> None:
     state = check(
         """
-        5000  timer                                   -> stop asr  [Idle]
-        5200  timer                                   -> asr e2
+        5000  timer                                   -> stop asr, asr e2 by=spare  [Idle]
         6000
         """,
         CALLED,
     )
-    assert state.ear.tries == 1
+    assert state.ear.provider == 1
+
+
+def test_words_of_a_lost_recogniser_wait_for_the_next_one_to_hear_them_again() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "is"
+        1000  asr failed rejected                     -> stop asr, asr e2 by=spare
+        1500  caller quiet
+        3000  asr open
+        3000  timer                                   -> finalize
+        3100  asr final "is Monday free?"             -> open r1, llm r1 "is Monday free?"
+        """,
+        CALLED,
+    )
+    assert state.turn.taken == 1
 
 
 def test_facts_of_an_older_ear_are_stale() -> None:

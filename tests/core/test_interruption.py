@@ -310,3 +310,13 @@ def test_a_long_noise_that_took_the_floor_is_asked_about_so_that_the_agent_is_no
         """
     )
     assert state.response.run is not None
+
+
+def test_a_typed_answer_may_be_cut_in_its_turn() -> None:
+    check(
+        SPEAKING
+        + """
+        2400  typed "stop"                            -> clear r1, cancel r1, open r2, llm r2 "what time is it? stop"  [Interrupted]
+        2410  typed "go on"                           -> clear r2, cancel r2, open r3, llm r3 "what time is it? stop go on"  [Cancelled]
+        """
+    )

@@ -56,14 +56,13 @@ def test_a_silent_model_has_failed() -> None:
         500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
         5000  timer                                   -> stop asr
         5200  timer                                   -> asr e2
-        5500  timer                                   -> cancel llm r1
-        5685  timer                                   -> llm r1 "hello"
+        5500  timer                                   -> cancel llm r1, llm r1 "hello" by=spare
         6000
         """,
         CALLED,
     )
     assert state.response.run is not None
-    assert state.response.run.tries == 1
+    assert state.response.run.provider == 1
 
 
 def test_a_model_that_stalls_in_the_middle_is_continued_by_the_next_from_the_text_at_hand() -> None:

@@ -222,14 +222,29 @@ async def test_providers_start_once_and_stop_once() -> None:
 
 
 @virtually
-async def test_a_provider_that_cannot_start_stops_those_that_did() -> None:
+async def test_a_provider_that_cannot_be_reached_yet_does_not_keep_the_house_shut(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     house = House()
 
     async def start() -> None:
-        raise AdapterError("mouth", FailureKind.REJECTED, "bad key")
+        raise AdapterError("mouth", FailureKind.UNAVAILABLE, "no route")
 
     house.mouth.start = start  # type: ignore[method-assign]
-    with pytest.raises(AdapterError):
+    await house.host.start()
+    assert "mouth could not be made ready" in caplog.text
+    await house.host.stop()
+
+
+@virtually
+async def test_a_provider_that_breaks_at_the_start_stops_those_that_did() -> None:
+    house = House()
+
+    async def start() -> None:
+        raise OSError("no such device")
+
+    house.mouth.start = start  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="no such device"):
         await house.host.start()
     assert [(provider.started, provider.stopped) for provider in house.providers] == [(1, 1), (1, 1), (0, 0)]
 
