@@ -61,6 +61,8 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     """Address to listen on. Loopback unless you say otherwise."""
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
     """0 takes a free one."""
+    workers: Several = 1
+    """Processes that share the port, each with its own event loop and its own limits."""
     drain_ns: Count = 20 * SECOND
     """How long calls may go on after SIGTERM or Ctrl-C before they are cut."""
     secret: Annotated[str, Meta(extra={"secret": True, "env": "ENGINE_SECRET"})] = ""

@@ -2,46 +2,57 @@
 
 import asyncio
 import functools
-import os
-from argparse import ArgumentParser, Namespace
+import secrets
+import socket
+import sys
+from argparse import SUPPRESS, ArgumentParser, Namespace
 
 import uvloop
 
 from engine import config
 from engine.cli import add_config
-from engine.server.rehearsal import Behaviours, behaviours, rehearsing, with_keys
-from engine.server.serve import serve
+from engine.config import Config
+from engine.server.serve import greeting, listen, serve
+from engine.server.tokens import Tokens
+from engine.server.worker import work
+from engine.server.workers import Supervisor
 
 
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one (default: 8080)")
-    parser.add_argument(
-        "--simulate-providers",
-        nargs="*",
-        metavar="WISH",
-        help="put simulated servers in the providers' place, so that no key is needed; "
-        "a wish like llm.first_ms=800 or tts.cartesia.fault=stall makes them slow or faulty (see docs/providers.md)",
-    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that share the port (default: 1)")
+    parser.add_argument("--channel", type=int, help=SUPPRESS)
     add_config(parser)
 
 
 def run(arguments: Namespace) -> int:
-    wishes: list[str] | None = arguments.simulate_providers
-    environ = os.environ if wishes is None else with_keys(os.environ)
-    flags = {"server.host": arguments.host, "server.port": arguments.port}
-    found = config.load(arguments.config, environ=environ, flags=flags)
+    flags = {
+        "server.host": arguments.host,
+        "server.port": arguments.port,
+        "server.workers": arguments.workers,
+    }
+    found = config.load(arguments.config, flags=flags)
+    if arguments.channel is None and found.server.workers > 1:
+        return supervise(found, arguments)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(found, tell) if wishes is None else rehearse(found, behaviours(wishes)))
+        if arguments.channel is None:
+            runner.run(serve(found, functools.partial(print, flush=True)))
+        else:
+            with socket.socket(fileno=arguments.channel) as channel:
+                runner.run(work(found, channel))
     return 0
 
 
-tell = functools.partial(print, flush=True)
+def supervise(found: Config, arguments: Namespace) -> int:
+    """Several processes behind one port. Each is this command again, with a channel to us instead of a port."""
+    command = [sys.executable, "-m", "engine", "serve", "--host", found.server.host]
+    command += ["--config", str(arguments.config)] if arguments.config else []
+    secret = found.server.secret or secrets.token_urlsafe(32)
+    with listen(found) as listening:
+        port = listening.getsockname()[1]
 
+        def tell() -> None:
+            print("\n".join(greeting(found, Tokens(secret, "session"), port)), flush=True)
 
-async def rehearse(found: config.Config, wished: Behaviours) -> None:
-    """Serve with the providers' doubles."""
-    async with rehearsing(found, wished) as (rehearsed, told):
-        for line in told:
-            tell(line)
-        await serve(rehearsed, tell)
+        return Supervisor(listening, [*command, "--channel"], found.server.workers, secret, tell).run()

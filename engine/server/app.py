@@ -22,6 +22,7 @@ from engine.server.gate import Door, Gate, is_local
 from engine.server.lines import Lines
 from engine.server.pages import Pages, SecurityHeaders
 from engine.server.sessions import Sessions
+from engine.server.shared import Shared
 from engine.server.switchboard import Switchboard
 from engine.server.telephone import Account, Media, Webhooks
 from engine.server.tokens import Tokens
@@ -43,13 +44,18 @@ class App(Starlette):
 
 
 def create_app(
-    agent: Agent | None = None, config: Config | None = None, *, observers: Sequence[ObserverFactory] = ()
+    agent: Agent | None = None,
+    config: Config | None = None,
+    *,
+    observers: Sequence[ObserverFactory] = (),
+    shared: Shared | None = None,
 ) -> App:
     """The engine as an ASGI app: run it, or mount it in another.
 
     agent:     whom the calls are for. None: the configured one.
     config:    None: from the environment (see docs/configuration.md).
     observers: told of every step of every call, beside those that are configured.
+    shared:    where this is one of several processes of a service: their common notes.
     Raises:    ConfigError.
 
     Mounted, it starts its providers with the first call, unless the outer app runs its lifespan too:
@@ -71,7 +77,7 @@ def create_app(
     gate = Gate(tokens, config.server.origins, config.twilio.public_url)
     lines = Lines(switchboard)
     sessions = Sessions(lines, gate, door, Tokens(secret, "resume"))
-    account = Account(config.twilio, Tokens(secret, "media"))
+    account = Account(config.twilio, Tokens(secret, "media", once=shared.once if shared else None), shared)
     telephone = Webhooks(
         lines,
         Door(total_max=2 * WEBHOOKS_AT_ONCE, address_max=WEBHOOKS_AT_ONCE, minute_max=WEBHOOKS_PER_MINUTE),

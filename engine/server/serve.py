@@ -16,6 +16,7 @@ from engine.errors import ConfigError, EngineError
 from engine.server.app import App, create_app
 from engine.server.gate import is_loopback
 from engine.server.protocols import Http, WebSocket
+from engine.server.tokens import Tokens
 
 MESSAGE_BYTES_MAX = 1024 * 1024
 """A WebSocket message longer than this ends its connection; one between the transports' own bound and this is only dropped."""
@@ -118,7 +119,7 @@ async def serve(config: Config, tell: Callable[[str], None]) -> None:
     with listen(config) as listening:
         try:
             await app.switchboard.ready()
-            for line in greeting(config, app, listening.getsockname()[1]):
+            for line in greeting(config, app.tokens, listening.getsockname()[1]):
                 tell(line)
             await server.serve([listening])
         finally:
@@ -133,14 +134,14 @@ def address(config: Config, port: int) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def greeting(config: Config, app: App, port: int) -> list[str]:
+def greeting(config: Config, tokens: Tokens, port: int) -> list[str]:
     """What the operator is told when the server listens."""
     page = address(config, port)
     lines = []
     if is_loopback(config.server.host):
         lines += [f"Talk to the agent at {page}", "Open to this machine only; other machines need a token."]
     else:
-        token = app.tokens.mint(TOKEN_SECONDS)
+        token = tokens.mint(TOKEN_SECONDS)
         lines += [f"Talk to the agent at {page}#token={token}", "The link is good for an hour from other machines."]
         if not config.server.tls_certificate:
             lines.append(

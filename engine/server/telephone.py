@@ -18,6 +18,7 @@ from engine.server import twiml
 from engine.server.gate import Door, headers_of
 from engine.server.lines import Lines
 from engine.server.sessions import refuse
+from engine.server.shared import Shared
 from engine.server.signatures import Form, genuine
 from engine.server.tokens import Tokens
 from engine.settings import TwilioSettings
@@ -43,7 +44,9 @@ STALE = "the token is not valid"
 class Account:
     """What the routes share: who may call, the tokens given out, the callers to be handed over."""
 
-    def __init__(self, settings: TwilioSettings, tickets: Tokens) -> None:
+    def __init__(self, settings: TwilioSettings, tickets: Tokens, shared: Shared | None = None) -> None:
+        """shared: where Twilio's next question may be put to another process."""
+        self._shared = shared
         self.settings = settings
         self.tickets = tickets
         self._transfers: dict[str, str] = {}
@@ -65,12 +68,17 @@ class Account:
 
     def transfer(self, call_sid: str, target: str) -> None:
         """When Twilio asks what to do with this call, it shall dial the target."""
+        if self._shared is not None:
+            self._shared.put(f"transfer {call_sid}", target)
+            return
         while len(self._transfers) >= TRANSFERS_MAX:
             del self._transfers[next(iter(self._transfers))]
         self._transfers[call_sid] = target
 
     def target_of(self, call_sid: str) -> str:
         """Where this caller is to go. Empty: nowhere. Asked once."""
+        if self._shared is not None:
+            return self._shared.take(f"transfer {call_sid}")
         return self._transfers.pop(call_sid, "")
 
     def _hosts(self, scope: Scope) -> list[str]:

@@ -19,11 +19,21 @@ USED_MAX = 100_000
 class Tokens:
     """Makes and checks the tokens of one purpose. Characters: letters, digits, "-", "_" and "." (fit for a URL and a header)."""
 
-    def __init__(self, secret: str, purpose: str, clock: Callable[[], float] = time.time) -> None:
-        """secret: at least 16 characters; it is never used itself, but a key made of it for this purpose."""
+    def __init__(
+        self,
+        secret: str,
+        purpose: str,
+        clock: Callable[[], float] = time.time,
+        once: Callable[[str], bool] | None = None,
+    ) -> None:
+        """secret: at least 16 characters; it is never used itself, but a key made of it for this purpose.
+
+        once: whether nobody has said this before, where several processes must agree on it.
+        """
         assert len(secret) >= 16, "a secret that can be guessed"
         self._key = hmac.digest(secret.encode(), b"engine:" + purpose.encode(), hashlib.sha256)
         self._clock = clock
+        self._once = once
         self._used: dict[str, int] = {}
 
     def mint(self, seconds: int, subject: str = "") -> str:
@@ -42,6 +52,8 @@ class Tokens:
         """`check`, once: the second time it is refused."""
         if not self.check(token, subject) or token in self._used:
             return False
+        if self._once is not None:
+            return self._once(token)
         now = int(self._clock())
         while self._used and (len(self._used) >= USED_MAX or next(iter(self._used.values())) < now):
             del self._used[next(iter(self._used))]

@@ -109,14 +109,14 @@ def test_no_compression_is_negotiated() -> None:
 
 def test_the_operator_is_told_where_to_go_and_who_may() -> None:
     config = make_config()
-    lines = greeting(config, create_app(config=config), 8080)
+    lines = greeting(config, create_app(config=config).tokens, 8080)
     assert lines == [
         "Talk to the agent at http://127.0.0.1:8080/",
         "Open to this machine only; other machines need a token.",
     ]
     config = make_config(ENGINE_SERVER_HOST="0.0.0.0", TWILIO_AUTH_TOKEN=AUTH_TOKEN)
     app = create_app(config=config)
-    lines = greeting(config, app, 8080)
+    lines = greeting(config, app.tokens, 8080)
     assert app.tokens.check(lines[0].partition("#token=")[2])
     assert "hour" in lines[1]
     assert "tls_certificate" in lines[2]

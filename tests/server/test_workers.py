@@ -1,0 +1,107 @@
+"""A real service of two processes, called over its port."""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from engine.load import machine
+from engine.load.served import Served, own_server
+from tests.transports.wires import run
+from tests.twilio_client import Refused, Stream, Webhook
+
+SETTINGS = """\
+[agent]
+asr = ["rehearsal"]
+llm = ["rehearsal"]
+tts = ["rehearsal"]
+
+[limits]
+calls_max = {calls}
+late_ms_max = 0
+
+[journal]
+folder = ""
+"""
+
+
+@asynccontextmanager
+async def service(folder: Path, calls: int = 10) -> AsyncIterator[Served]:
+    settings = folder / "engine.toml"
+    settings.write_text(SETTINGS.format(calls=calls).replace('folder = ""', f'folder = "{folder / "calls"}"'))
+    async with own_server(settings, workers=2) as served:
+        yield served
+
+
+async def stream_of(served: Served, number: int) -> Stream:
+    """What Twilio opens when the webhook has told it to. Raises Refused when there is no room."""
+    call_sid = f"CA{number:032x}"
+    told = await Webhook(served.token, served.url).incoming(call_sid)
+    if told.verb != "Connect":
+        raise Refused(told.text)
+    return stream(served, told.media_url, call_sid, told.parameters)
+
+
+def stream(served: Served, media_url: str, call_sid: str, parameters: dict[str, str]) -> Stream:
+    return Stream(served.token, media_url, f"ws://{urlsplit(served.url).netloc}/twilio/media", call_sid, parameters)
+
+
+def workers_of(served: Served) -> list[int]:
+    return [pid for pid in machine.with_descendants([served.pid]) if machine.parent_of(pid) == served.pid]
+
+
+def test_a_media_token_works_in_any_worker_but_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service(tmp_path) as served:
+            call_sid = f"CA{1:032x}"
+            told = await Webhook(served.token, served.url).incoming(call_sid)
+            async with stream(served, told.media_url, call_sid, told.parameters) as first:
+                await first.until(lambda: any(first.played))
+                for _ in range(2):  # one for each worker
+                    async with stream(served, told.media_url, call_sid, told.parameters) as again:
+                        await again.until_closed()
+                    assert again.close_reason == "the token is not valid"
+
+    run(main())
+
+
+def test_a_worker_that_crashes_takes_only_its_own_calls_and_is_replaced(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service(tmp_path) as served:
+            before = workers_of(served)
+            assert len(before) == 2
+            async with await stream_of(served, 1) as one, await stream_of(served, 2) as two:
+                await one.until(lambda: any(one.played))
+                await two.until(lambda: any(two.played))
+                os.kill(before[0], signal.SIGKILL)
+                await (one if not one.closed else two).until(lambda: one.closed or two.closed)
+                survivor = two if one.closed else one
+                assert not survivor.closed
+                async with await stream_of(served, 3) as third:
+                    await third.until(lambda: any(third.played))
+                assert not survivor.closed
+                while len(set(workers_of(served)) - {before[0]}) < 2:
+                    async with await stream_of(served, 4) as next_one:
+                        await next_one.until(lambda: any(next_one.played))
+
+    run(main())
+
+
+def test_callers_are_spread_and_one_too_many_is_told_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service(tmp_path, calls=1) as served:
+            async with await stream_of(served, 1) as one, await stream_of(served, 2) as two:
+                await one.until(lambda: any(one.played))
+                await two.until(lambda: any(two.played))
+                with pytest.raises(Refused, match="All lines are busy"):
+                    while True:  # until both workers have told that they are full
+                        await stream_of(served, 3)
+                async with httpx.AsyncClient() as client:
+                    assert (await client.get(f"{served.url}/readyz")).status_code == 503
+
+    run(main())
