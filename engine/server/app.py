@@ -85,24 +85,6 @@ def create_app(
     )
     pages = Pages()
 
-    async def healthz(request: Request) -> JSONResponse:
-        """The process lives."""
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(request: Request) -> JSONResponse:
-        """A call that comes now is taken."""
-        host = switchboard.host
-        body = {
-            "ready": switchboard.is_ready,
-            "calls": host.calls,
-            "calls_max": host.calls_max,
-            "draining": host.draining,
-            "tasks": len(asyncio.all_tasks()),
-            "late_ms": switchboard.stalls.late_ns // MS if switchboard.stalls else 0,
-            "busy": round(switchboard.stalls.busy, 3) if switchboard.stalls else 0.0,
-        }
-        return JSONResponse(body, status_code=200 if switchboard.is_ready else 503)
-
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         await switchboard.ready()
@@ -115,8 +97,7 @@ def create_app(
         routes=[
             Route("/", pages.home),
             Route("/web/{name:path}", pages.part),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
+            *health(switchboard),
             WebSocketRoute("/session", sessions),
             Route("/twilio/voice", telephone.voice, methods=["POST"]),
             Route("/twilio/after", telephone.after, methods=["POST"]),
@@ -129,6 +110,30 @@ def create_app(
     app.switchboard = switchboard
     app.tokens = tokens
     return app
+
+
+def health(switchboard: Switchboard) -> list[BaseRoute]:
+    """What a load balancer asks."""
+
+    async def healthz(request: Request) -> JSONResponse:
+        """The process lives."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> JSONResponse:
+        """A call that comes now is taken."""
+        host, stalls = switchboard.host, switchboard.stalls
+        body = {
+            "ready": switchboard.is_ready,
+            "calls": host.calls,
+            "calls_max": host.calls_max,
+            "draining": host.draining,
+            "tasks": len(asyncio.all_tasks()),
+            "late_ms": stalls.late_ns // MS if stalls else 0,
+            "busy": round(stalls.busy, 3) if stalls else 0.0,
+        }
+        return JSONResponse(body, status_code=200 if switchboard.is_ready else 503)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
 def inspection(config: Config) -> list[BaseRoute]:

@@ -92,16 +92,21 @@ def test_a_worker_that_crashes_takes_only_its_own_calls_and_is_replaced(tmp_path
     run(main())
 
 
+async def knock_until_refused(served: Served) -> None:
+    """Both workers tell within a moment that they are full. Raises Refused then."""
+    while True:
+        await stream_of(served, 3)
+
+
 def test_callers_are_spread_and_one_too_many_is_told_so(tmp_path: Path) -> None:
     async def main() -> None:
-        async with service(tmp_path, calls=1) as served:
+        async with service(tmp_path, calls=1) as served, httpx.AsyncClient() as client:
             async with await stream_of(served, 1) as one, await stream_of(served, 2) as two:
                 await one.until(lambda: any(one.played))
                 await two.until(lambda: any(two.played))
                 with pytest.raises(Refused, match="All lines are busy"):
-                    while True:  # until both workers have told that they are full
-                        await stream_of(served, 3)
-                async with httpx.AsyncClient() as client:
-                    assert (await client.get(f"{served.url}/readyz")).status_code == 503
+                    await knock_until_refused(served)
+                assert (await client.get(f"{served.url}/readyz")).status_code == 503
+            assert (await client.get(f"{served.url}/healthz")).status_code == 200
 
     run(main())
