@@ -4,7 +4,7 @@ from engine.server import gate
 from engine.server.gate import Door, Gate, Scope, address_of, is_local
 from engine.server.tokens import Tokens
 
-TOKENS = Tokens("a secret of some length", "session")
+TOKENS = Tokens("a secret of some length", "session", clock=lambda: 1_000_000.0)
 
 
 def scope(client: str = "127.0.0.1", host: str = "localhost:8080", token: str = "", **headers: str) -> Scope:
