@@ -9,6 +9,7 @@ import contextlib
 import functools
 import io
 import logging
+import re
 import shutil
 import tempfile
 from argparse import Namespace
@@ -170,7 +171,7 @@ def http(data: bytes) -> None:
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method or "GET", "scheme": "http",
         "path": unquote_to_bytes(path or "/").decode(errors="replace"), "raw_path": path.encode("latin-1"), "root_path": "",
-        "query_string": query.encode("latin-1"), "headers": headers, "client": ("127.0.0.1", 9), "server": ("127.0.0.1", 80),
+        "query_string": re.sub("[^!-~]", "", query).encode(), "headers": headers, "client": ("127.0.0.1", 9), "server": ("127.0.0.1", 80),
     }  # fmt: skip
     sent: list[MutableMapping[str, Any]] = []
     given = iter([{"type": "http.request", "body": body, "more_body": False}])

@@ -2,7 +2,8 @@
 
 Rule 1  A request has to come to its end in a bounded time.
 Rule 2  One peer's bytes are parsed for a bounded time, then the neighbours have their turn.
-Rule 3  What is written for a peer that does not read is bounded, also what the protocol writes by itself.
+Rule 3  What is no message (pings, pongs, fragments) is rare, or the connection ends.
+Rule 4  What is written for a peer that does not read is bounded, also what the protocol writes by itself.
 """
 
 import asyncio
@@ -10,8 +11,10 @@ import time
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from websockets.frames import Frame
 
 from engine.server.direct import DirectWebSocket
+from engine.transports.asgi import Allowance
 
 HEAD_SECONDS = 10.0
 """A connection that asks for nothing this long, twice over, is closed, however slowly it dribbles."""
@@ -21,6 +24,8 @@ TURN_SECONDS = 0.002
 """Parsed in one turn of the loop. 256 KiB of sound, the most a socket gives at once, take about that."""
 UNPARSED_BYTES_MAX = 2 * 1024 * 1024
 """Received and not yet parsed: a burst of 20 s of sound after a stall."""
+CONTROLS_PER_SECOND, CONTROLS_AT_ONCE = 20.0, 500.0
+"""Frames that are no whole message: browsers and Twilio answer our ping every 15 s and send none; a message may come in fragments."""
 UNREAD_BYTES_MAX = 1024 * 1024
 """Written and not yet read by the peer. Our own messages stop far below; a peer that pings without reading gets here."""
 
@@ -51,6 +56,29 @@ class WebSocket(DirectWebSocket):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._unparsed = b""
+        self._controls = Allowance(CONTROLS_PER_SECOND, CONTROLS_AT_ONCE)
+
+    def handle_ping(self) -> None:
+        self._count_control()
+        super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        self._count_control()
+        super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        self._count_control()
+        super().handle_cont(event)
+
+    def _count_control(self) -> None:
+        if self._controls.wait_seconds(1):
+            self.transport.abort()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            # A refusal has been answered in full. uvicorn would call it a fault of ours, once for each stranger.
+            self.handshake_complete = True
 
     def data_received(self, data: bytes) -> None:
         if not self._unparsed:

@@ -2,6 +2,8 @@ import asyncio
 from contextlib import suppress
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from engine.server import protocols
 from engine.transports.browser import UP
@@ -10,6 +12,9 @@ from tests.server.test_sessions import page
 from tests.transports.wires import run
 
 PING = bytes((0x89, 0x80, 0, 0, 0, 0))
+PONG = bytes((0x8A, 0x80, 0, 0, 0, 0))
+BEGINNING = bytes((0x02, 0x80, 0, 0, 0, 0))
+FRAGMENT = bytes((0x00, 0x80, 0, 0, 0, 0))
 BINARY = bytes((0x82, 0x80, 0, 0, 0, 0))
 
 
@@ -53,6 +58,7 @@ async def upgraded(server: Served) -> tuple[asyncio.StreamReader, asyncio.Stream
 @pytest.mark.parametrize("frame", [PING, BINARY])
 def test_a_flood_of_small_frames_is_parsed_in_turns(frame: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocols, "TURN_SECONDS", 0.0)  # a slice a turn
+    monkeypatch.setattr(protocols, "CONTROLS_AT_ONCE", 10_000)
     turns: list[int] = []
     go_on = protocols.WebSocket._go_on
 
@@ -75,6 +81,30 @@ def test_a_flood_of_small_frames_is_parsed_in_turns(frame: bytes, monkeypatch: p
 
     run(main())
     assert len(turns) > 1
+
+
+@pytest.mark.parametrize("frame", [PING, PONG, FRAGMENT])
+def test_a_flood_of_what_is_no_message_ends_its_connection(frame: bytes) -> None:
+    async def main() -> None:
+        async with serving(make_config(ENGINE_SERVER_DRAIN_MS="0")) as server:
+            reader, writer = await upgraded(server)
+            writer.write(BEGINNING + frame * int(protocols.CONTROLS_AT_ONCE * 1.5))
+            with suppress(ConnectionError):
+                while await reader.read(4_096):
+                    pass
+            writer.close()
+
+    run(main())
+
+
+def test_a_refusal_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with serving(make_config()) as server:
+            with pytest.raises(InvalidStatus, match="403"):
+                await connect(server.ws + "/twilio/media").__aenter__()
+
+    run(main())
+    assert [record.levelname for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 def test_a_peer_that_pings_and_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

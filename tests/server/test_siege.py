@@ -1,0 +1,119 @@
+"""A healthy call beside a siege: strangers of every bad kind at once, and what the call notices of them."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from statistics import median
+
+import pytest
+
+from engine.agent import Agent
+from engine.server import app
+from engine.transports.browser import DOWN, SPEAKER
+from tests.server import besiegers
+from tests.server.servers import AUTH_TOKEN, Served, make_config, serving
+from tests.server.test_sessions import Page, page
+from tests.transports.wires import run
+
+GREETING = " ".join(f"This is sentence number {n} of a long greeting." for n in range(1, 3))
+PONG_SECONDS_MAX = 0.1
+"""Of the median ping. Unbesieged it takes about 1 ms, besieged about 10; the rest is for a machine that has other work."""
+LATE_SECONDS_MAX = 0.2
+"""How late sound may come after its turn to be played: what a page's own buffer and a loaded machine's scheduler account for."""
+
+
+class Healthy:
+    """A caller who listens and pings, and notes when what comes."""
+
+    def __init__(self, visitor: Page) -> None:
+        self._visitor = visitor
+        self._clock = asyncio.get_running_loop().time
+        self._began: dict[int, float] = {}
+        self.late: list[float] = []
+        """Of each piece of sound: seconds after its turn. Negative: before it."""
+        self.pongs: list[float] = []
+        """Seconds."""
+
+    async def hear_out(self) -> None:
+        """Until the agent has said everything. Plays at the speaker's pace, and pings at each piece of sound."""
+        asked: dict[int, float] = {}
+        async for data in self._visitor.socket:
+            now = self._clock()
+            if isinstance(data, bytes):
+                number, start = DOWN.unpack_from(data)
+                began = self._began.setdefault(number, now)
+                self.late.append(now - began - start / SPEAKER.rate_hz)
+                held = start + (len(data) - DOWN.size) // 2
+                played = min(held, int((now - began) * SPEAKER.rate_hz))
+                await self._visitor.say(type="played", run=number, samples=played)
+                asked[len(asked)] = now
+                await self._visitor.say(type="ping", id=len(asked) - 1)
+                continue
+            message = json.loads(data)
+            if message["type"] == "pong":
+                self.pongs.append(now - asked[message["id"]])
+            elif message["type"] == "agent" and message["state"] == "done":
+                return
+            elif message["type"] == "bye":
+                pytest.fail(f"the healthy call was ended: {message}")
+
+
+def test_a_siege_of_strangers_is_not_noticed_by_a_healthy_call(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The door would turn most of them away: it is opened wide, so that what lies behind it is besieged too.
+    monkeypatch.setattr(app, "SESSIONS_PER_MINUTE", 1_000_000)
+    config = make_config(
+        Agent("Be brief.", asr=(), llm=("scripted",), tts=("espeak",), greeting=GREETING),
+        TWILIO_AUTH_TOKEN=AUTH_TOKEN,
+        ENGINE_LIMITS_CALLS_PER_ADDRESS="90",
+        ENGINE_SERVER_DRAIN_MS="0",
+    )
+    tries: dict[str, int] = {}
+
+    async def main() -> None:
+        async with serving(config) as server, besieged(server) as siege, page(server.ws) as visitor:
+            healthy = Healthy(visitor)
+            await healthy.hear_out()
+            tries.update(await siege())
+            print(
+                tries,
+                max(healthy.late),
+                median(healthy.pongs),
+                max(healthy.pongs),
+                len(healthy.pongs),
+                len(healthy.late),
+            )
+            assert median(healthy.pongs) < PONG_SECONDS_MAX
+            assert max(healthy.late) < LATE_SECONDS_MAX
+            await visitor.say(type="bye")
+            await visitor.until(type="bye")
+
+    run(main())
+    assert set(tries) == {kind.__name__ for kind in besiegers.KINDS}, "a kind of stranger did not come"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@asynccontextmanager
+async def besieged(server: Served) -> AsyncIterator[Callable[[], Awaitable[dict[str, int]]]]:
+    """Strangers at the door. Gives what tells how often each kind has tried."""
+    command = (sys.executable, besiegers.__file__, str(server.port), "1")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    lines = process.stdout
+
+    async def count() -> dict[str, int]:
+        line = (await lines.readline()).decode()
+        assert line, "the besiegers gave up"
+        return {name: int(number) for name, _, number in (each.partition("=") for each in line.split())}
+
+    try:
+        await count()  # they are there
+        yield count
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
