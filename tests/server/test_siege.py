@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from statistics import median
 
@@ -20,7 +20,7 @@ from tests.transports.wires import run
 
 GREETING = " ".join(f"This is sentence number {n} of a long greeting." for n in range(1, 3))
 PONG_SECONDS_MAX = 0.1
-"""Of the median ping. Unbesieged it takes about 1 ms, besieged about 10; the rest is for a machine that has other work."""
+"""Of the median ping. Alone it takes 1 ms, besieged 25 ms on two cores; the rest is for a machine that has other work."""
 LATE_SECONDS_MAX = 0.2
 """How late sound may come after its turn to be played: what a page's own buffer and a loaded machine's scheduler account for."""
 
@@ -72,48 +72,45 @@ def test_a_siege_of_strangers_is_not_noticed_by_a_healthy_call(
         ENGINE_LIMITS_CALLS_PER_ADDRESS="90",
         ENGINE_SERVER_DRAIN_MS="0",
     )
-    tries: dict[str, int] = {}
 
     async def main() -> None:
-        async with serving(config) as server, besieged(server) as siege, page(server.ws) as visitor:
+        async with serving(config) as server, besieged(server) as tries, page(server.ws) as visitor:
             healthy = Healthy(visitor)
             await healthy.hear_out()
-            tries.update(await siege())
-            print(
-                tries,
-                max(healthy.late),
-                median(healthy.pongs),
-                max(healthy.pongs),
-                len(healthy.pongs),
-                len(healthy.late),
-            )
+            assert len(healthy.pongs) > 40
             assert median(healthy.pongs) < PONG_SECONDS_MAX
             assert max(healthy.late) < LATE_SECONDS_MAX
             await visitor.say(type="bye")
             await visitor.until(type="bye")
 
+            assert set(tries) == {kind.__name__ for kind in besiegers.KINDS}, "a kind of stranger did not come"
+
     run(main())
-    assert set(tries) == {kind.__name__ for kind in besiegers.KINDS}, "a kind of stranger did not come"
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @asynccontextmanager
-async def besieged(server: Served) -> AsyncIterator[Callable[[], Awaitable[dict[str, int]]]]:
-    """Strangers at the door. Gives what tells how often each kind has tried."""
+async def besieged(server: Served) -> AsyncIterator[dict[str, int]]:
+    """Strangers at the door. Gives how often each kind has tried."""
     command = (sys.executable, besiegers.__file__, str(server.port), "1")
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    lines = process.stdout
+    tries: dict[str, int] = {}
+    there = asyncio.Event()
 
-    async def count() -> dict[str, int]:
-        line = (await lines.readline()).decode()
-        assert line, "the besiegers gave up"
-        return {name: int(number) for name, _, number in (each.partition("=") for each in line.split())}
+    async def count() -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            tries.update(
+                (name, int(number)) for name, _, number in (each.partition("=") for each in line.decode().split())
+            )
+            there.set()
 
+    counting = asyncio.create_task(count())
     try:
-        await count()  # they are there
-        yield count
+        await there.wait()
+        yield tries
     finally:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        await counting
