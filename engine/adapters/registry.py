@@ -46,6 +46,9 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
 }
 """Stage -> name in the configuration -> "module:Class"."""
 
+EXTRAS = {"pocketsphinx": "offline", "espeakng_loader": "offline"}
+"""Package -> the extra of this project that brings it."""
+
 
 def provider_class(stage: Stage, name: str) -> Any:
     """The adapter class of that name. Raises ConfigError, with what is allowed, or with the extra that is missing."""
@@ -57,6 +60,7 @@ def provider_class(stage: Stage, name: str) -> Any:
     try:
         return getattr(import_module(module), attribute)
     except ImportError as error:
+        hint = f" (pip install 'engine[{EXTRAS[error.name]}]')" if error.name in EXTRAS else ""
         raise ConfigError(
-            f"{stage.value} provider {name!r} needs a package that is not installed: {error.name}"
+            f"{stage.value} provider {name!r} needs a package that is not installed: {error.name}{hint}"
         ) from error
