@@ -17,10 +17,10 @@ from engine.load.figures import Figures
 from engine.load.run import Plan, crowd_for, pids_of, tasks_of
 from engine.load.wire import BINARY, TEXT, frame
 
-QUIET_SECONDS = 8.0
-"""After the last call, before a look: calls that broke off have been let go of, journals written."""
+QUIET_SECONDS = 25.0
+"""After the last call, before a look: a call whose line broke is kept for its caller for a while, and journals are written."""
 CALL_SECONDS = (1.0, 25.0)
-ROUND_SECONDS = 60.0
+WARM_SECONDS = 60.0
 RSS_KB_GROWTH_MAX = 8 * 1024
 """Between two quiet moments. Allocators keep some of what they had; a leak goes on."""
 NONSENSE = (
@@ -52,7 +52,6 @@ class Soaked(Struct, frozen=True, kw_only=True):
     """Calls that ended otherwise than their caller wanted."""
     before: Look
     after: Look
-    looks: tuple[Look, ...]
     reasons: dict[str, int]
 
     def leaks(self) -> list[str]:
@@ -74,7 +73,7 @@ class Soaked(Struct, frozen=True, kw_only=True):
         told += [f"because       {count} x {reason}" for reason, count in sorted(self.reasons.items())]
         told += [
             f"at rest       {look.rss_kb // 1024} MB, {look.files} files, {look.tasks} tasks, {look.calls} calls"
-            for look in (self.before, *self.looks, self.after)
+            for look in (self.before, self.after)
         ]
         return told + [f"leak          {leak}" for leak in self.leaks()]
 
@@ -138,14 +137,11 @@ async def turn(plan: Plan, seed: int, seconds: float, totals: Figures) -> None:
 
 
 async def soak(plan: Plan, minutes: float) -> Soaked:
-    """Rounds of a minute with rests between them; the first one only warms."""
+    """A minute to warm, a look, the soak itself, another look."""
     totals, warming = Figures(), Figures()
-    await turn(plan, plan.seed, ROUND_SECONDS, warming)
+    await turn(plan, plan.seed, WARM_SECONDS, warming)
     before = await look(plan)
-    looks = []
-    for index in range(max(1, round(minutes * 60 / ROUND_SECONDS))):
-        await turn(plan, plan.seed + 1 + index, ROUND_SECONDS, totals)
-        looks.append(await look(plan))
+    await turn(plan, plan.seed + 1, minutes * 60, totals)
     return Soaked(
         minutes=minutes,
         calls=totals.begun,
@@ -153,7 +149,6 @@ async def soak(plan: Plan, minutes: float) -> Soaked:
         refused=totals.refused,
         unexpected=totals.lost,
         before=before,
-        after=looks.pop(),
-        looks=tuple(looks),
+        after=await look(plan),
         reasons=totals.reasons,
     )

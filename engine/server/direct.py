@@ -28,6 +28,7 @@ TEXT, BINARY, CONTINUATION = 0x81, 0x82, 0x80
 OPCODE, FINAL, MASKED = 0x0F, 0x80, 0x80
 CONTROL = 0x08
 TWO_BYTES, EIGHT_BYTES = 126, 127
+MEDIUM_TEXT = bytes((TEXT, MASKED | TWO_BYTES))
 
 Take = Callable[[str | bytes], None]
 Gone = Callable[[int], None]
@@ -132,10 +133,23 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
             return
         if self._kept:
             data = self._kept + data
+        elif self._is_one_message(data):
+            self._deliver(TEXT, apply_mask(data[8:], data[4:8]))
+            return
         position = 0
         while not self._slow and (end := self._frame(data, position)):
             position = end
         self._kept = b"" if self._slow else data[position:]
+
+    def _is_one_message(self, data: bytes) -> bool:
+        """Whether this is one text frame of 126 to 65,535 bytes, whole and alone: 20 ms of a telephone call."""
+        return (
+            data[:2] == MEDIUM_TEXT
+            and len(data) == 8 + (data[2] << 8 | data[3])
+            and not self._fragmented
+            and not self.close_sent
+            and self.conn.state is OPEN
+        )
 
     def _frame(self, data: bytes, position: int) -> int:
         """Take the frame that begins here. Returns where it ends; 0: it is not whole yet."""

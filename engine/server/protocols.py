@@ -82,7 +82,12 @@ class WebSocket(DirectWebSocket):
 
     def data_received(self, data: bytes) -> None:
         if not self._unparsed:
-            self._parse(data)
+            if len(data) > SLICE_BYTES:
+                self._parse(data)
+                return
+            super().data_received(data)
+            if self.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+                self.transport.abort()
         elif len(self._unparsed) + len(data) > UNPARSED_BYTES_MAX:
             self.transport.abort()
         else:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from engine.config import Config
 from engine.server.app import App, create_app
-from engine.server.serve import Server, make_server
+from engine.server.serve import Server, make_server, spare_collector
 from engine.server.shared import Shared
 
 STATUS_SECONDS = 0.1
@@ -127,6 +127,7 @@ async def work(config: Config, channel: socket.socket) -> None:
     server = make_server(app, config)
     try:
         await app.switchboard.ready()
+        spare_collector()
         ending = Channel(channel, server, app)
         ending.open()
         await server.serve([])
