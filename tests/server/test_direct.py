@@ -52,13 +52,14 @@ class Accepted:
         self.heard: list[str | bytes] = []
         self.codes: list[int] = []
         self.pipe = Pipe()
-        self.found: Any = None
+        self.attached = asyncio.Event()
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        self.found = scope["extensions"][DIRECT]
+        direct = scope["extensions"][DIRECT]
         await receive()
         await send({"type": "websocket.accept"})
-        self.found.attach(self.heard.append, self.codes.append)
+        direct.attach(self.heard.append, self.codes.append)
+        self.attached.set()
         await asyncio.Event().wait()
 
     async def open(self) -> DirectWebSocket:
@@ -69,8 +70,7 @@ class Accepted:
         protocol = DirectWebSocket(config, ServerState(), {})
         protocol.connection_made(self.pipe)
         protocol.data_received(REQUEST)
-        while self.found is None or protocol._inbox.take is None:
-            await asyncio.sleep(0)
+        await self.attached.wait()
         self.pipe.written.clear()
         return protocol
 
