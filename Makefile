@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard engine/_*.pyx engine/_*.h)
 
-.PHONY: run test test-vendors lint simulate bench clean
+.PHONY: run test audit test-vendors lint simulate bench clean
 
 run: $(VENV)/.installed
 	$(BIN)/engine serve
@@ -21,6 +21,10 @@ test: $(VENV)/.dev
 test-vendors: $(VENV)/.dev
 	$(BIN)/pip install --quiet --group vendors
 	ENGINE_TEST_VENDORS=1 $(BIN)/pytest tests/vendors -W default
+
+# Dependencies with known vulnerabilities. Needs PyPI; says so where it cannot be reached.
+audit: $(VENV)/.dev
+	VENV=$(VENV) .ci/audit
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
