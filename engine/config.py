@@ -34,6 +34,7 @@ from engine.settings import (
     ServerSettings,
     TelemetrySettings,
     TwilioSettings,
+    WebRTCSettings,
     allowed,
     bare,
     is_duration,
@@ -62,6 +63,7 @@ class Config(Struct, frozen=True, kw_only=True):
     inspect: InspectSettings = InspectSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     twilio: TwilioSettings = TwilioSettings()
+    webrtc: WebRTCSettings = WebRTCSettings()
 
     def provider(self, stage: Stage, name: str) -> Any:
         """A new provider of that name, not yet started."""

@@ -23,6 +23,8 @@ Count = Annotated[int, Meta(ge=0)]
 Several = Annotated[int, Meta(ge=1)]
 Names = tuple[str, ...]
 
+ICE_SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
+"""RFC 7064 and RFC 7065."""
 SECRET_CHARS_MIN = 16
 """Of a secret that signs. 16 random letters and digits are 95 bits."""
 
@@ -169,6 +171,27 @@ class TwilioSettings(Section, frozen=True, kw_only=True):
             raise ValueError("public_url is set and auth_token is not; without it no call can be trusted")
 
 
+class WebRTCSettings(Section, frozen=True, kw_only=True):
+    """Calls from a page over WebRTC, where the extra `webrtc` is installed."""
+
+    section: ClassVar[str] = "webrtc"
+
+    ice_servers: Names = ()
+    """STUN and TURN servers for us and for the page, such as stun:stun.example.com:3478 and turn:turn.example.com:3478. Empty: the
+    addresses of this machine alone. We use the first of each kind."""
+    turn_username: str = ""
+    """For the TURN servers. Pages that may open a session are told it."""
+    turn_credential: Secret = ""
+    """Its password."""
+
+    def __post_init__(self) -> None:
+        for server in self.ice_servers:
+            if not server.startswith(ICE_SCHEMES):
+                raise ValueError(f"ice_servers has {server!r}; each begins with {', '.join(ICE_SCHEMES)}")
+        if bool(self.turn_username) != bool(self.turn_credential):
+            raise ValueError("turn_username and turn_credential belong together; one of them is missing")
+
+
 SECTIONS: tuple[type[Section], ...] = (
     AgentSettings,
     ServerSettings,
@@ -177,6 +200,7 @@ SECTIONS: tuple[type[Section], ...] = (
     InspectSettings,
     TelemetrySettings,
     TwilioSettings,
+    WebRTCSettings,
 )
 
 

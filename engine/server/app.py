@@ -26,6 +26,7 @@ from engine.server.shared import Shared
 from engine.server.switchboard import Switchboard
 from engine.server.telephone import Account, Media, Webhooks
 from engine.server.tokens import Tokens
+from engine.server.webrtc import Offers
 
 SPARE_CONNECTIONS = 64
 """Connections beyond the calls: those that have not said hello yet, and those that are told that there is no room."""
@@ -77,6 +78,7 @@ def create_app(
     gate = Gate(tokens, config.server.origins, config.twilio.public_url)
     lines = Lines(switchboard)
     sessions = Sessions(lines, gate, door, Tokens(secret, "resume"))
+    offers = Offers(sessions, gate, door, config.webrtc)
     account = Account(config.twilio, Tokens(secret, "media", once=shared.once if shared else None), shared)
     telephone = Webhooks(
         lines,
@@ -92,6 +94,7 @@ def create_app(
             yield
         finally:
             await switchboard.stop()
+            await offers.stop()
 
     app = App(
         routes=[
@@ -99,6 +102,7 @@ def create_app(
             Route("/web/{name:path}", pages.part),
             *health(switchboard),
             WebSocketRoute("/session", sessions),
+            Route("/webrtc/offer", offers.offer, methods=["GET", "POST", "OPTIONS"]),
             Route("/twilio/voice", telephone.voice, methods=["POST"]),
             Route("/twilio/after", telephone.after, methods=["POST"]),
             WebSocketRoute("/twilio/media", Media(lines, account)),

@@ -77,13 +77,14 @@ class Gate(Struct, frozen=True):
         """Why this connection may not open a session. Empty: it may."""
         headers = headers_of(scope)
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if origin and not self._knows(origin, headers.get(b"host", b"").decode("latin-1")):
+        if origin and not self.knows(origin, headers.get(b"host", b"").decode("latin-1")):
             return "this page's origin is not allowed"
-        if is_local(scope) or self.tokens.check(token_in(scope["subprotocols"])):
+        if is_local(scope) or self.tokens.check(token_of(scope)):
             return ""
         return "a session needs a token that is valid now"
 
-    def _knows(self, origin: str, host: str) -> bool:
+    def knows(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin may talk to us, who are reached as `host`."""
         try:
             own = urlsplit(origin).netloc
         except ValueError:
@@ -92,8 +93,13 @@ class Gate(Struct, frozen=True):
         return own == host or origin in self.origins or origin == f"{public.scheme}://{public.netloc}"
 
 
-def token_in(subprotocols: list[str]) -> str:
-    return next((each.removeprefix(TOKEN_PREFIX) for each in subprotocols if each.startswith(TOKEN_PREFIX)), "")
+def token_of(scope: Scope) -> str:
+    """What a WebSocket offers as a subprotocol, and a request as its bearer token."""
+    if scope["type"] == "http":
+        return headers_of(scope).get(b"authorization", b"").decode("latin-1").removeprefix("Bearer ")
+    return next(
+        (each.removeprefix(TOKEN_PREFIX) for each in scope["subprotocols"] if each.startswith(TOKEN_PREFIX)), ""
+    )
 
 
 def chosen_subprotocol(scope: Scope) -> str | None:

@@ -2,12 +2,13 @@
 
 import logging
 import secrets
+from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
 from engine.errors import TransportClosed
 from engine.server.gate import Door, Gate, chosen_subprotocol, headers_of
-from engine.server.lines import Lines
+from engine.server.lines import Carrier, Lines
 from engine.server.tokens import Tokens
 from engine.transports.asgi import direct_of
 from engine.transports.browser import Browser
@@ -28,6 +29,13 @@ async def refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+class Page(Carrier, Protocol):
+    """A connection to a page."""
+
+    def ready(self, session: str, resume: str, resumed: bool) -> None:
+        """Tell the page that the conversation begins, or goes on."""
 
 
 class Sessions:
@@ -56,18 +64,22 @@ class Sessions:
             except TransportClosed as error:
                 await browser.hang_up(str(error))
                 return
-            if not await self._resume(browser, hello.resume):
-                await self._begin(browser, headers_of(scope).get(b"traceparent", b"").decode("latin-1"))
+            await self.hold(browser, hello.resume, headers_of(scope).get(b"traceparent", b"").decode("latin-1"))
 
-    async def _begin(self, browser: Browser, traceparent: str) -> None:
+    async def hold(self, page: Page, resume: str, traceparent: str) -> None:
+        """Carry a page that has said hello: in the session it was in, or in a new one."""
+        if not await self._resume(page, resume):
+            await self._begin(page, traceparent)
+
+    async def _begin(self, page: Page, traceparent: str) -> None:
         call_id = f"web-{secrets.token_hex(6)}"
         if await self._lines.ready() and self._lines.host.has_room:
-            browser.ready(call_id, f"{call_id}:{self._resumes.mint(RESUME_SECONDS, call_id)}", resumed=False)
-        await self._lines.begin(browser, call_id, traceparent)
+            page.ready(call_id, f"{call_id}:{self._resumes.mint(RESUME_SECONDS, call_id)}", resumed=False)
+        await self._lines.begin(page, call_id, traceparent)
 
-    async def _resume(self, browser: Browser, resume: str) -> bool:
+    async def _resume(self, page: Page, resume: str) -> bool:
         """Go on with the session that the page was in. False: there is none, or it is not this page's."""
         call_id, _, token = resume.partition(":")
         if not self._lines.is_open(call_id) or not self._resumes.check(token, call_id):
             return False
-        return await self._lines.resume(browser, call_id, lambda: browser.ready(call_id, resume, resumed=True))
+        return await self._lines.resume(page, call_id, lambda: page.ready(call_id, resume, resumed=True))

@@ -1,6 +1,7 @@
 // The page: what is pressed, what is shown. The conversation is in call.js, the sound in sound.js.
 
 import { Call } from "./call.js";
+import { Loudspeaker, Peer, peersCan } from "./peer.js";
 import { Ring } from "./ring.js";
 import { Microphone, Speaker, microphoneTrouble } from "./sound.js";
 import { Times } from "./times.js";
@@ -86,28 +87,15 @@ function showMessage(message) {
 
 // Beginning and ending.
 
-async function begin(wantsMicrophone) {
+async function begin(wantsMicrophone, way = $("way").value) {
   notice("");
   words.clear();
   times.clear();
   $("empty").hidden = true;
   show("connecting", "Connecting");
-  const url = new URL("session", location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  url.hash = "";
-  const mine = (call = new Call(url.href, sessionStorage.getItem("token")));
-  speaker = new Speaker(
-    (heard) => mine.heard(heard),
-    (level) => ring.hearAgent(level),
-    (state) => {
-      if (state !== "running" && !mine.over) notice("The browser holds the sound back. Press anywhere on the page to hear the agent.");
-      else notice("");
-    },
-  );
+  const mine = (call = way === "webrtc" ? byPeer(wantsMicrophone) : bySocket());
   mine.addEventListener("ready", ({ detail }) => ready(detail));
   mine.addEventListener("message", ({ detail }) => showMessage(detail));
-  mine.addEventListener("sound", ({ detail }) => speaker?.play(detail.run, detail.start, detail.samples));
-  mine.addEventListener("flush", () => speaker?.flush());
   mine.addEventListener("delay", ({ detail }) => showDelay(detail));
   mine.addEventListener("lost", () => {
     speaker?.flush();
@@ -126,13 +114,46 @@ async function begin(wantsMicrophone) {
     return;
   }
   if (mine.over) return; // hung up while the browser asked
-  mine.start(microphone ? microphone.rate : TEXT_ONLY_HZ);
+  if (way === "webrtc") mine.start(microphone?.track);
+  else mine.start(microphone ? microphone.rate : TEXT_ONLY_HZ);
+}
+
+function bySocket() {
+  const url = new URL("session", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.hash = "";
+  const mine = new Call(url.href, sessionStorage.getItem("token"));
+  speaker = new Speaker((heard) => mine.heard(heard), (level) => ring.hearAgent(level), (state) => blocked(mine, state));
+  mine.addEventListener("sound", ({ detail }) => speaker?.play(detail.run, detail.start, detail.samples));
+  mine.addEventListener("flush", () => speaker?.flush());
+  return mine;
+}
+
+function byPeer(wantsMicrophone) {
+  const mine = new Peer(sessionStorage.getItem("token"));
+  const loudspeaker = (speaker = new Loudspeaker((level) => ring.hearAgent(level), (state) => blocked(mine, state)));
+  mine.addEventListener("voice", ({ detail }) => {
+    loudspeaker.play(detail);
+    mine.late = loudspeaker.late;
+  });
+  mine.addEventListener("hush", ({ detail }) => loudspeaker.flush(detail));
+  mine.addEventListener("failed", async () => {
+    await close();
+    await begin(wantsMicrophone, "websocket");
+    words.remark("WebRTC finds no way to the server. The call goes over a WebSocket.");
+  });
+  return mine;
+}
+
+function blocked(mine, state) {
+  if (state !== "running" && !mine.over) notice("The browser holds the sound back. Press anywhere on the page to hear the agent.");
+  else notice("");
 }
 
 async function openMicrophone() {
   microphone = new Microphone(
     (samples, level) => {
-      call?.send(samples);
+      call?.send?.(samples);
       ring.hearCaller(level);
     },
     () => notice("The microphone is gone. Choose another one, or type."),
@@ -261,6 +282,7 @@ $("devices").addEventListener("change", async ({ target }) => {
   localStorage.setItem("microphone", target.value);
   try {
     await microphone?.change(target.value);
+    await call?.use?.(microphone.track);
     notice("");
   } catch (error) {
     notice(microphoneTrouble(error));
@@ -268,6 +290,14 @@ $("devices").addEventListener("change", async ({ target }) => {
 });
 navigator.mediaDevices?.addEventListener?.("devicechange", listDevices);
 listDevices();
+
+// WebRTC is offered where the browser and the server have it.
+
+$("way").addEventListener("change", ({ target }) => localStorage.setItem("way", target.value));
+peersCan(sessionStorage.getItem("token")).then((can) => {
+  $("way").closest("label").hidden = !can;
+  if (can) $("way").value = localStorage.getItem("way") || "websocket";
+});
 
 // Typing. Before a call, it begins one without a microphone.
 
