@@ -271,6 +271,8 @@ def test_a_token_opens_the_door_once_and_is_kept_in_a_cookie(folder: Path) -> No
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
         assert client.get("/").status_code == 200
+        assert "Secure" not in cookie
+        assert "Secure" in client.get("https://localhost/?token=s3cret").headers["set-cookie"]
         client.cookies.clear()
         assert client.get("/api/calls", headers={"authorization": "Bearer s3cret"}).status_code == 200
         assert client.get("/api/calls", headers={"authorization": "Bearer wrong"}).status_code == 403

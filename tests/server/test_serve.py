@@ -2,11 +2,18 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
 
 from engine.errors import ConfigError, EngineError
@@ -131,6 +138,21 @@ def test_the_address_is_one_that_a_browser_can_open(host: str, shown: str) -> No
 def test_what_cannot_be_listened_on_is_told() -> None:
     with pytest.raises(EngineError, match=r"cannot listen on 203\.0\.113\.1"):
         listen(make_config(ENGINE_SERVER_HOST="203.0.113.1"))
+
+
+def test_no_old_version_of_tls_is_spoken(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, since, since + timedelta(days=3650))
+    pem = tmp_path / "both.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    config = make_config(ENGINE_SERVER_TLS_CERTIFICATE=str(pem), ENGINE_SERVER_TLS_KEY=str(pem))
+    tls = make_server(create_app(config=config), config).config.ssl
+    assert tls is not None
+    assert tls.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert tls.options & ssl.OP_NO_COMPRESSION
 
 
 def test_certificates_that_cannot_be_used_are_told(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -219,6 +220,19 @@ def test_a_call_whose_stream_broke_goes_on_with_another() -> None:
                 await again.stop()
                 await again.until_closed()
             assert (await webhook.post("/twilio/after", {"CallSid": CALL})).verb == "Hangup"
+
+    run(main())
+
+
+def test_a_compressed_form_is_never_unpacked() -> None:
+    body = gzip.compress(b"CallSid=" + bytes(20_000_000))
+    headers = {"content-encoding": "gzip"}
+    assert len(body) < 64 * 1024
+
+    async def main() -> None:
+        async with serving(make_config(**telephone())) as server, httpx.AsyncClient() as client:
+            answer = await client.post(server.http + "/twilio/voice", content=body, headers=headers)
+            assert (answer.status_code, answer.text) == (400, "the form cannot be read")
 
     run(main())
 
