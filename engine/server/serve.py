@@ -29,8 +29,6 @@ STRANGERS_MAX = 512
 BACKLOG = 2_048
 CLOSING_SECONDS = 5
 """For connections that are left when the calls have ended."""
-COLLECTED_OBJECTS = 10_000
-"""New objects before the youngest are looked through. Python's own 700 comes forty times a second at 300 calls."""
 EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to show, not to bind
 """Addresses that mean all of this machine's, and one of them that a browser can open."""
 TOKEN_SECONDS = 3_600
@@ -116,13 +114,12 @@ def listen(config: Config) -> socket.socket:
 
 
 def spare_collector() -> None:
-    """What was loaded stays, so the garbage collector need not walk it; and it need not come for every few hundred objects.
+    """What was loaded stays, so the garbage collector need not walk it each time.
 
-    The state of a call holds no cycles; what does is tasks and their exceptions, a few a turn.
+    It still comes as often as Python has it: coming less often let the cycles of ended calls pile up (16 KB a call in a soak).
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECTED_OBJECTS, 20, 20)
 
 
 async def serve(config: Config, tell: Callable[[str], None]) -> None:
