@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import FieldInfo, fields, replace
 
 from engine.core.policy import Policy
-from engine.core.units import MS, SECOND
+from engine.core.units import MS, SECOND, TARGET
 
 DURATION = re.compile(r"_ns(_max|_min)?$")
 
@@ -69,6 +69,8 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     """How long calls may go on after SIGTERM or Ctrl-C before they are cut."""
     secret: Annotated[str, Meta(extra={"secret": True, "env": "ENGINE_SECRET"})] = ""
     """Signs the tokens with which sessions are opened from other machines. Empty: a new one at each start."""
+    control_token: Annotated[str, Meta(extra={"secret": True, "env": "ENGINE_CONTROL_TOKEN"})] = ""
+    """Opens /calls, where calls are ordered and hung up. Empty: it is closed, to everybody."""
     origins: Names = ()
     """Pages that may open sessions beside our own, such as https://www.example.com."""
     proxies: Names = ("127.0.0.1", "::1")
@@ -81,6 +83,8 @@ class ServerSettings(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.secret and len(self.secret) < SECRET_CHARS_MIN:
             raise ValueError(f"secret has fewer than {SECRET_CHARS_MIN} characters; it could be guessed")
+        if self.control_token and len(self.control_token) < SECRET_CHARS_MIN:
+            raise ValueError(f"control_token has fewer than {SECRET_CHARS_MIN} characters; it could be guessed")
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ValueError("tls_certificate and tls_key belong together; one of them is missing")
 
@@ -160,9 +164,27 @@ class TwilioSettings(Section, frozen=True, kw_only=True):
     auth_token: Annotated[str, Meta(extra={"secret": True, "env": "TWILIO_AUTH_TOKEN"})] = ""
     """Checks the signature of every webhook and media connection."""
     public_url: str = ""
-    """The address Twilio reaches this service at, such as https://voice.example.com."""
+    """The address Twilio reaches this service at, such as https://voice.example.com. Outbound calls need it."""
+    api_key: Annotated[str, Meta(pattern="^(SK[0-9a-f]{32})?$", extra={"env": "TWILIO_API_KEY"})] = ""
+    """An API key to order calls with, in place of the auth token."""
+    api_secret: Annotated[str, Meta(extra={"secret": True, "env": "TWILIO_API_SECRET"})] = ""
+    """The API key's secret."""
+    region: Annotated[str, Meta(pattern="^([a-z]{2}[0-9])?$", extra={"env": "TWILIO_REGION"})] = ""
+    """Where calls are ordered: us1, ie1 or au1; credentials belong to one region. Empty: us1."""
+    edge: Annotated[str, Meta(pattern="^[a-z0-9-]*$", extra={"env": "TWILIO_EDGE"})] = ""
+    """Where orders enter Twilio's network, such as dublin. Empty: the nearest; needed with a region."""
+    api_url: Annotated[str, Meta(pattern="^(https?://.*)?$")] = ""
+    """The REST API, where it is not Twilio's own. Empty: by edge and region."""
+    number: str = ""
+    """The number that outbound calls come from, where none is given."""
 
     def __post_init__(self) -> None:
+        if bool(self.api_key) != bool(self.api_secret):
+            raise ValueError("api_key and api_secret belong together; one of them is missing")
+        if self.region and not self.edge:
+            raise ValueError(f"region is {self.region!r} and edge is missing; an address needs both")
+        if self.number and not TARGET.fullmatch(self.number):
+            raise ValueError(f"number is {self.number!r}; it must be a telephone number such as +15550001111")
         if self.public_url and not self.public_url.startswith(("https://", "http://")):
             raise ValueError(
                 f"public_url is {self.public_url!r}; it must begin with https:// (or http:// on your own machine)"

@@ -17,6 +17,7 @@ from engine.errors import ConfigError
 
 COMMANDS: dict[str, str] = {
     "call": "hold one conversation with a recorded caller",
+    "dial": "call a telephone number, and let the agent talk to whoever picks up",
     "serve": "take calls from a browser and the telephone",
     "score": "labelled scenes through the real pipeline, and a card of how well turns were taken",
     "load": "many scripted callers at once, and what they met",

@@ -18,6 +18,9 @@ from engine.config import Config, load
 from engine.core.units import MS
 from engine.inspector import create_inspector
 from engine.runtime.host import ObserverFactory
+from engine.server.carrier import TwilioApi
+from engine.server.control import Control
+from engine.server.dialling import Dialler
 from engine.server.gate import Door, Gate, is_local
 from engine.server.lines import Lines
 from engine.server.pages import Pages, SecurityHeaders
@@ -32,6 +35,8 @@ SPARE_CONNECTIONS = 64
 """Connections beyond the calls: those that have not said hello yet, and those that are told that there is no room."""
 SESSIONS_PER_MINUTE = 60
 """From one address. A page that reloads in a loop makes about one a second."""
+ORDERS_AT_ONCE, ORDERS_PER_MINUTE = 64, 600
+"""Calls ordered over /calls, and guesses at its token, by one address."""
 WEBHOOKS_AT_ONCE, WEBHOOKS_PER_MINUTE = 64, 6_000
 """All of Twilio's webhooks come from a few addresses. 100 calls a second is more than a process can begin."""
 
@@ -42,6 +47,8 @@ class App(Starlette):
     switchboard: Switchboard
     tokens: Tokens
     """`app.tokens.mint(300)` lets its bearer open sessions for five minutes."""
+    dialler: Dialler
+    """`call = await app.dialler.dial("+15550003333")`, then `await call.ended()`: see engine/server/dialling.py."""
 
 
 def create_app(
@@ -79,12 +86,10 @@ def create_app(
     lines = Lines(switchboard)
     sessions = Sessions(lines, gate, door, Tokens(secret, "resume"))
     offers = Offers(sessions, gate, door, config.webrtc)
-    account = Account(config.twilio, Tokens(secret, "media", once=shared.once if shared else None), shared)
-    telephone = Webhooks(
-        lines,
-        Door(total_max=2 * WEBHOOKS_AT_ONCE, address_max=WEBHOOKS_AT_ONCE, minute_max=WEBHOOKS_PER_MINUTE),
-        account,
+    dialler, telephone = telephone_of(
+        config, lines, Tokens(secret, "media", once=shared.once if shared else None), shared
     )
+    switchboard.closing.append(dialler.close)
     pages = Pages()
 
     @asynccontextmanager
@@ -103,15 +108,14 @@ def create_app(
             *health(switchboard),
             WebSocketRoute("/session", sessions),
             Route("/webrtc/offer", offers.offer, methods=["GET", "POST", "OPTIONS"]),
-            Route("/twilio/voice", telephone.voice, methods=["POST"]),
-            Route("/twilio/after", telephone.after, methods=["POST"]),
-            WebSocketRoute("/twilio/media", Media(lines, account)),
+            *telephone,
             *inspection(config),
         ],
         middleware=[Middleware(SecurityHeaders)],
         lifespan=lifespan,
     )
     app.switchboard = switchboard
+    app.dialler = dialler
     app.tokens = tokens
     return app
 
@@ -138,6 +142,28 @@ def health(switchboard: Switchboard) -> list[BaseRoute]:
         return JSONResponse(body, status_code=200 if switchboard.is_ready else 503)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def telephone_of(
+    config: Config, lines: Lines, tickets: Tokens, shared: Shared | None
+) -> tuple[Dialler, list[BaseRoute]]:
+    """The telephone: what places calls, and what Twilio and the operator's own service reach."""
+    settings = config.twilio
+    api = TwilioApi(settings) if settings.account_sid and (settings.auth_token or settings.api_key) else None
+    account = Account(settings, tickets, shared, api)
+    dialler = Dialler(settings, lines, api)
+    door = Door(total_max=2 * WEBHOOKS_AT_ONCE, address_max=WEBHOOKS_AT_ONCE, minute_max=WEBHOOKS_PER_MINUTE)
+    webhooks = Webhooks(lines, door, account, dialler)
+    orders = Door(total_max=ORDERS_AT_ONCE, address_max=ORDERS_AT_ONCE, minute_max=ORDERS_PER_MINUTE)
+    control = Control(dialler, config.server.control_token, orders)
+    told = (webhooks.voice, webhooks.after, webhooks.dialled, webhooks.bridged, webhooks.status, webhooks.machine)
+    return dialler, [
+        *(Route(f"/twilio/{each.__name__}", each, methods=["POST"]) for each in told),
+        WebSocketRoute("/twilio/media", Media(lines, account, dialler)),
+        Route("/calls", control.place, methods=["POST"]),
+        Route("/calls/{call_sid}", control.show, methods=["GET"]),
+        Route("/calls/{call_sid}", control.end, methods=["DELETE"]),
+    ]
 
 
 def inspection(config: Config) -> list[BaseRoute]:

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from engine.adapters.vad import make_detector, warm
 from engine.agent import Agent
@@ -48,6 +48,8 @@ class Switchboard:
         self._late_ns_max = config.limits.late_ns_max
         self.stalls: Stalls | None = None
         """Watches the loop while calls are taken."""
+        self.closing: list[Callable[[], Awaitable[None]]] = []
+        """What else is to be closed at the end."""
         self._starting = asyncio.Lock()
         self._started = False
         self._stopped = False
@@ -81,6 +83,8 @@ class Switchboard:
             return
         self._stopped = True
         await self.drain()
+        for close in self.closing:
+            await close()
         if self._started:
             assert self.stalls is not None
             self.stalls.stop()

@@ -1,10 +1,11 @@
-"""The telephone's ways in: Twilio's webhook, its media stream, and its question what to do after the stream.
+"""The telephone's ways in: Twilio's webhook, its media stream, its questions what to do next, and what it tells of calls.
 
 Each request must be signed with the account's auth token; a media stream must also bring the token that its webhook was given,
 for the same call, once. Without an auth token these routes are closed.
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
@@ -13,8 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from engine.errors import TransportClosed
+from engine.core.events import TransferFailed
+from engine.errors import AdapterError, TransportClosed
 from engine.server import twiml
+from engine.server.carrier import TwilioApi
+from engine.server.dialling import OVER, Dialler
 from engine.server.gate import Door, headers_of
 from engine.server.lines import Lines
 from engine.server.sessions import refuse
@@ -22,8 +26,8 @@ from engine.server.shared import Shared
 from engine.server.signatures import Form, genuine
 from engine.server.tokens import Tokens
 from engine.settings import TwilioSettings
-from engine.transports.asgi import direct_of
-from engine.transports.twilio import Twilio
+from engine.transports.asgi import HUNG_UP, direct_of
+from engine.transports.twilio import TRANSFERRED, Twilio
 
 log = logging.getLogger("engine.server")
 
@@ -34,7 +38,10 @@ FORM_BYTES_MAX = 64 * 1024
 FORM_SECONDS = 5.0
 FIELDS_MAX = 200
 TRANSFERS_MAX = 1_000
-"""Callers waiting to be asked for: Twilio asks within a second, so more are calls that ended meanwhile."""
+"""Callers being handed over; of those that nobody tells the end of, the oldest are forgotten first."""
+RANG_OUT = frozenset({"busy", "no-answer", "failed", "canceled"})
+"""How a handed-over caller was not taken. Source: TwiML, <Dial>, DialCallStatus (2026)."""
+NOBODY = "Nobody could take your call. Goodbye."
 BUSY = "All lines are busy at the moment. Please call again later."
 CLOSED = "the telephone is not set up: TWILIO_AUTH_TOKEN is missing"
 FORGED = "the signature is not Twilio's"
@@ -44,12 +51,20 @@ STALE = "the token is not valid"
 class Account:
     """What the routes share: who may call, the tokens given out, the callers to be handed over."""
 
-    def __init__(self, settings: TwilioSettings, tickets: Tokens, shared: Shared | None = None) -> None:
-        """shared: where Twilio's next question may be put to another process."""
+    def __init__(
+        self, settings: TwilioSettings, tickets: Tokens, shared: Shared | None = None, api: TwilioApi | None = None
+    ) -> None:
+        """shared: where Twilio's next question may be put to another process.
+        api: None where the settings name no account; a caller is then handed over when Twilio asks what to do next.
+        """
         self._shared = shared
         self.settings = settings
         self.tickets = tickets
-        self._transfers: dict[str, str] = {}
+        self._api = api
+        self._waiting: dict[str, str] = {}
+        """Callers who go as soon as Twilio asks."""
+        self._going: dict[str, str] = {}
+        """Callers whose target is being called."""
 
     def signed(self, scope: Scope, schemes: Iterable[str], paths: Iterable[str], form: Form = ()) -> str:
         """Our public address, if Twilio signed this request to it; else "".
@@ -66,20 +81,48 @@ class Account:
         )
         return ""
 
-    def transfer(self, call_sid: str, target: str) -> None:
-        """When Twilio asks what to do with this call, it shall dial the target."""
-        if self._shared is not None:
-            self._shared.put(f"transfer {call_sid}", target)
-            return
-        while len(self._transfers) >= TRANSFERS_MAX:
-            del self._transfers[next(iter(self._transfers))]
-        self._transfers[call_sid] = target
+    async def transfer(self, base: str, call_sid: str, target: str) -> bool:
+        """Have this call dial the target. True: Twilio does it now, and ends the stream; False: once the stream has ended.
+
+        base: our address, as Twilio knows it. Raises TransportClosed.
+        """
+        if self._api is None:
+            self._remember("transfer", self._waiting, call_sid, target)
+            return False
+        try:
+            await self._api.redirect(call_sid, self.dial(base, call_sid, target))
+        except AdapterError as error:
+            self.missed(call_sid)
+            raise TransportClosed(f"Twilio did not take the transfer: {error.kind} {error.detail}") from error
+        return True
+
+    def dial(self, base: str, call_sid: str, target: str) -> str:
+        """The document that hands this caller over."""
+        self._remember("dialled", self._going, call_sid, target)
+        return twiml.dial(target, f"{base}/twilio/dialled", f"{base}/twilio/bridged")
 
     def target_of(self, call_sid: str) -> str:
         """Where this caller is to go. Empty: nowhere. Asked once."""
+        return self._take("transfer", self._waiting, call_sid)
+
+    def missed(self, call_sid: str) -> str:
+        """Where this caller was to go and did not arrive. Asked once."""
+        return self._take("dialled", self._going, call_sid)
+
+    def _remember(self, purpose: str, calls: dict[str, str], call_sid: str, target: str) -> None:
+        """Write it down, within bounds, where every process finds it."""
         if self._shared is not None:
-            return self._shared.take(f"transfer {call_sid}")
-        return self._transfers.pop(call_sid, "")
+            self._shared.put(f"{purpose} {call_sid}", target)
+            return
+        calls.pop(call_sid, None)
+        while len(calls) >= TRANSFERS_MAX:
+            del calls[next(iter(calls))]
+        calls[call_sid] = target
+
+    def _take(self, purpose: str, calls: dict[str, str], call_sid: str) -> str:
+        if self._shared is not None:
+            return self._shared.take(f"{purpose} {call_sid}")
+        return calls.pop(call_sid, "")
 
     def _hosts(self, scope: Scope) -> list[str]:
         """What our public address may be: host, port and prefix."""
@@ -93,10 +136,11 @@ class Account:
 class Webhooks:
     """What Twilio asks over HTTP."""
 
-    def __init__(self, lines: Lines, door: Door, account: Account) -> None:
+    def __init__(self, lines: Lines, door: Door, account: Account, dialler: Dialler) -> None:
         self._lines = lines
         self._door = door
         self._account = account
+        self._dialler = dialler
 
     async def voice(self, request: Request) -> Response:
         """Somebody calls: put them on a media stream."""
@@ -114,8 +158,60 @@ class Webhooks:
             return asked
         call_sid = asked[1].get("CallSid", "")
         if target := self._account.target_of(call_sid):
-            return answer(twiml.dial(target))
+            return answer(self._account.dial(asked[0], call_sid, target))
         return self._connect(*asked) if self._lines.is_open(call_sid) else answer(twiml.hang_up())
+
+    async def dialled(self, request: Request) -> Response:
+        """The call to whom the caller was handed over is over. Nobody took it: back to the agent, who tells them so."""
+        asked = await self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        fields = asked[1]
+        call_sid, outcome = fields.get("CallSid", ""), fields.get("DialCallStatus", "")
+        target = self._account.missed(call_sid)
+        session = self._lines.host.session(call_sid)
+        if outcome not in RANG_OUT or fields.get("CallStatus") in OVER:
+            self._end(call_sid, TRANSFERRED)
+            return answer(twiml.hang_up())
+        if session is None or not self._lines.is_open(call_sid):
+            return answer(twiml.say(NOBODY))
+        session.post(TransferFailed(target=target, reason=outcome))
+        return self._connect(*asked)
+
+    async def bridged(self, request: Request) -> Response:
+        """The target has taken the caller: the session is over, though the call is not."""
+        asked = await self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        parent = asked[1].get("ParentCallSid", "")
+        self._account.missed(parent)
+        self._end(parent, TRANSFERRED)
+        return Response(status_code=204)
+
+    async def status(self, request: Request) -> Response:
+        """How a call gets on. One that is over has no caller to wait for."""
+        asked = await self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        if over := self._dialler.note_status(asked[1]):
+            self._end(over, HUNG_UP)
+        return Response(status_code=204)
+
+    async def machine(self, request: Request) -> Response:
+        """Who picked up a call of ours."""
+        asked = await self._asked(request)
+        if isinstance(asked, Response):
+            return asked
+        fact = self._dialler.note_machine(asked[1])
+        session = self._lines.host.session(asked[1].get("CallSid", ""))
+        if session is not None:
+            session.post(fact)
+        return Response(status_code=204)
+
+    def _end(self, call_sid: str, reason: str) -> None:
+        session = self._lines.host.session(call_sid)
+        if session is not None:
+            session.hang_up(reason)
 
     def _connect(self, base: str, fields: dict[str, str], traceparent: str = "") -> Response:
         """Put this call on a media stream. traceparent: the trace of whoever forwarded the webhook to us."""
@@ -152,9 +248,10 @@ class Webhooks:
 class Media:
     """The media stream: an ASGI app, one connection at a time."""
 
-    def __init__(self, lines: Lines, account: Account) -> None:
+    def __init__(self, lines: Lines, account: Account, dialler: Dialler) -> None:
         self._lines = lines
         self._account = account
+        self._dialler = dialler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -162,11 +259,13 @@ class Media:
             await refuse(scope, send, 403, CLOSED)
             return
         path = path_of(scope)
-        if not self._account.signed(scope, ("wss",), (path, path + "/")):
+        address = self._account.signed(scope, ("wss",), (path, path + "/"))
+        if not address:
             await refuse(scope, send, 403, FORGED)
             return
         await send({"type": "websocket.accept"})
-        stream = Twilio(receive, send, self._account.transfer, direct_of(scope))
+        base = self._account.settings.public_url.rstrip("/") or address.replace("wss", "https", 1)
+        stream = Twilio(receive, send, functools.partial(self._account.transfer, base), direct_of(scope))
         try:
             opening = await stream.open()
         except TransportClosed as error:
@@ -177,7 +276,8 @@ class Media:
             await stream.hang_up(STALE)
             return
         if not await self._lines.resume(stream, opening.call_sid, lambda: None):
-            await self._lines.begin(stream, opening.call_sid, opening.custom_parameters.get("traceparent", ""))
+            known = self._dialler.facts_of(opening.call_sid)
+            await self._lines.begin(stream, opening.call_sid, opening.custom_parameters.get("traceparent", ""), known)
 
 
 def answer(document: str) -> Response:

@@ -9,6 +9,8 @@ PARAMETER_CHARS_MAX = 500
 MEDIA_TYPE = "text/xml"
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document may hold, not even escaped: XML 1.0, section 2.2."""
+RING_SECONDS = 25
+"""Whom a caller is handed over to has this long to answer; Twilio adds about 5 s. Its own 30 s are long in silence."""
 
 
 def connect(media_url: str, after_url: str, parameters: Mapping[str, str]) -> str:
@@ -22,10 +24,17 @@ def connect(media_url: str, after_url: str, parameters: Mapping[str, str]) -> st
     )
 
 
-def dial(target: str) -> str:
-    """Hand the caller over to a telephone number or a SIP address."""
+def dial(target: str, after_url: str, answered_url: str) -> str:
+    """Hand the caller over to a telephone number or a SIP address.
+
+    after_url:    asked what to do when the target did not answer, or has hung up.
+    answered_url: told when the target answers.
+    """
     kind = "Sip" if target.startswith(("sip:", "sips:")) else "Number"
-    return document(f"<Dial><{kind}>{escape(target)}</{kind}></Dial>")
+    told = f'statusCallback="{escape(answered_url)}" statusCallbackEvent="answered"'
+    return document(
+        f'<Dial action="{escape(after_url)}" method="POST" timeout="{RING_SECONDS}"><{kind} {told}>{escape(target)}</{kind}></Dial>'
+    )
 
 
 def say(text: str) -> str:

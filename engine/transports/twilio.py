@@ -5,11 +5,12 @@ Source: Twilio's Media Streams documentation, WebSocket messages (2026); numbers
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine import _codec
 from engine.core.units import MS, SECOND, TARGET, AudioFormat, Encoding
@@ -28,7 +29,14 @@ BYTES_PER_SECOND, BYTES_AT_ONCE = 60_000.0, 900_000.0
 """Twilio sends 50 messages of 350 bytes a second, which count as 30 KB: twice that, and 30 s of it after a stall."""
 DIGITS = frozenset("0123456789*#ABCD")
 
+HANDOVER_NS = 45 * SECOND
+"""After a caller was handed over, until the server is told whether somebody took them: ringing, and the way of the news."""
+TRANSFERRED = "transferred"
+
 Number = int | str
+Transferring = Callable[[str, str], Awaitable[bool]]
+"""`transfer(call_sid, target)` has Twilio dial the target. True: it ends the stream itself; False: it does so when the stream has been
+left. Raises TransportClosed where it cannot."""
 
 
 class Format(Struct, frozen=True, rename="camel"):
@@ -101,7 +109,7 @@ KNOWN = frozenset(("connected", "start", "media", "dtmf", "mark", "stop"))
 class Twilio:
     """One media stream of one call. `open` first; then it is a Transport."""
 
-    capabilities = Capabilities(
+    capabilities: Capabilities = Capabilities(
         name="twilio",
         inbound=TELEPHONE,
         outbound=TELEPHONE,
@@ -114,10 +122,9 @@ class Twilio:
         self,
         receive: Receive,
         send: Send,
-        transfer: Callable[[str, str], None] | None = None,
+        transfer: Transferring | None = None,
         direct: Direct | None = None,
     ) -> None:
-        """`transfer(call_sid, target)` arranges that Twilio finds the target when it asks what to do after the stream."""
         self._socket = Socket(receive, send, direct)
         self.carried = self._socket.carried
         self._transfer = transfer
@@ -125,6 +132,7 @@ class Twilio:
         self._allowed = Allowance(BYTES_PER_SECOND, BYTES_AT_ONCE)
         self._next_chunk = 0
         self._sid = self._head = self._tail = ""
+        self._handing_over = False
         self.opening = Opening()
 
     async def open(self, seconds: float = 10.0) -> Opening:
@@ -143,7 +151,12 @@ class Twilio:
 
     async def carry(self, line: Line) -> str:
         self._line = line
-        return await self._socket.carry(line, self._take, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
+        reason = await self._socket.carry(line, self._take, quiet_seconds=QUIET_SECONDS, allowed=self._allowed)
+        if self._handing_over:
+            # The caller may come back, should nobody take them: until then the line is away, not gone.
+            self.capabilities = replace(self.capabilities, grace_ns=HANDOVER_NS)
+            raise TransportClosed(TRANSFERRED)
+        return reason
 
     def lose(self) -> None:
         """Give this stream up as lost: Twilio has opened another for the same call."""
@@ -165,13 +178,19 @@ class Twilio:
         """A telephone has no screen."""
 
     async def transfer(self, target: str) -> None:
-        """Leave the stream; Twilio then asks the server what to do next, and is told to dial the target."""
+        """Have Twilio dial the target: at once, or when the stream has been left and it asks what to do next."""
         if self._transfer is None:
             raise TransportClosed("this line cannot hand a caller over")
         if not TARGET.fullmatch(target):
             raise TransportClosed("the target is neither a telephone number nor a SIP address")
-        self._transfer(self.opening.call_sid, target)
-        await self.hang_up("transferred")
+        self._handing_over = True
+        try:
+            gone = await self._transfer(self.opening.call_sid, target)
+        except BaseException:
+            self._handing_over = False
+            raise
+        if not gone:
+            await self.hang_up(TRANSFERRED)
 
     async def hang_up(self, reason: str) -> None:
         self._socket.end(reason)

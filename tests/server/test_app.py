@@ -8,11 +8,11 @@ from engine.agent import Agent
 from engine.errors import ConfigError
 from engine.server import create_app
 from engine.server.pages import Pages
+from engine.simulated.twilio_line import Stream, Webhook
 from tests.server.servers import AUTH_TOKEN, hosting, make_config, serving
 from tests.server.test_sessions import page
 from tests.server.test_telephone import CALL
 from tests.transports.wires import run
-from tests.twilio_client import Stream, Webhook
 
 
 def test_it_mounts_in_a_service_and_starts_with_its_first_call() -> None:

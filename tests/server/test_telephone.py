@@ -8,9 +8,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from engine.agent import Agent, tool
+from engine.core.units import SECOND
+from engine.simulated.twilio_line import Refused, Stream, Webhook
 from tests.server.servers import AUTH_TOKEN, Served, make_config, serving
 from tests.transports.wires import run
-from tests.twilio_client import Refused, Stream, Webhook
 
 CALL = "CA" + 32 * "1"
 PUBLIC = "https://voice.example.com/desk"
@@ -190,6 +191,9 @@ def test_after_a_transfer_twilio_is_told_to_dial_and_after_a_call_to_hang_up() -
                 assert stream.close_reason == "transferred"
             told = await webhook.post("/twilio/after", {"CallSid": CALL})
             assert (told.verb, told.text) == ("Dial", "+15550003333")
+            await webhook.tell("/twilio/bridged", {"CallSid": "CA" + 32 * "9", "ParentCallSid": CALL})
+            await server.app.switchboard.host.drain(SECOND)
+            assert server.app.switchboard.host.calls == 0
             told = await webhook.post("/twilio/after", {"CallSid": CALL})
             assert told.verb == "Hangup"
             with pytest.raises(Refused, match="403"):

@@ -28,8 +28,15 @@ def test_what_no_document_may_hold_is_left_out() -> None:
 
 
 def test_a_caller_is_handed_over() -> None:
-    assert fromstring(twiml.dial("+15550001111")).findtext("Dial/Number") == "+15550001111"
-    assert fromstring(twiml.dial("sip:a@b.example?x=1&y=2")).findtext("Dial/Sip") == "sip:a@b.example?x=1&y=2"
+    dial = fromstring(twiml.dial("+15550001111", "https://v/dialled?a&b", "https://v/bridged"))[0]
+    assert (dial.tag, dial.attrib["action"], dial.findtext("Number")) == (
+        "Dial",
+        "https://v/dialled?a&b",
+        "+15550001111",
+    )
+    assert dial[0].attrib == {"statusCallback": "https://v/bridged", "statusCallbackEvent": "answered"}
+    sip = "sip:a@b.example?x=1&y=2"
+    assert fromstring(twiml.dial(sip, "https://v/a", "https://v/b")).findtext("Dial/Sip") == sip
 
 
 def test_a_call_is_ended_with_words_and_without() -> None:

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from engine.errors import TransportClosed
 from engine.transports.asgi import HUNG_UP
-from engine.transports.twilio import SILENCE, Twilio
+from engine.transports.twilio import HANDOVER_NS, SILENCE, Twilio
 from tests.transports.wires import Ear, Wire, run, settle
 
 SID = "MZ00000000000000000000000000000001"
 CALL = "CA00000000000000000000000000000001"
+REFUSED = "+15559999999"
 CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 START = json.dumps(
     {
@@ -157,6 +158,34 @@ def test_a_repeated_chunk_is_dropped() -> None:
     assert ear.refusals == ["chunk out of order"]
 
 
+def test_chunks_out_of_order_and_in_bursts_keep_the_clock_in_step() -> None:
+    sent = [1, 2, 5, 3, 4, 6, 6, 7]
+    _, ear = told(*[media(bytes([n]) * 160, str(n)) for n in sent])
+    assert ear.sound == b"".join(SILENCE if n in (3, 4) else bytes([n]) * 160 for n in range(1, 8))
+    assert ear.refusals == ["missing chunks", "chunk out of order", "chunk out of order", "chunk out of order"]
+
+
+@pytest.mark.parametrize("after", [(STOP,), (media(b"x", "2"),), (START,), ("{",)])
+def test_what_comes_after_a_stop_is_not_heard(after: tuple[str, ...]) -> None:
+    ended, ear = told(media(b"on", "1"), STOP, *after)
+    assert (ended, ear.sound, ear.refusals) == (HUNG_UP, b"on", [])
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1006])
+def test_a_stop_counts_whatever_close_comes_after_it(code: int) -> None:
+    async def main() -> None:
+        wire = Wire()
+        wire.say(CONNECTED, START, STOP)
+        wire.leave(code)
+        twilio = Twilio(wire.receive, wire.send)
+        await twilio.open()
+        assert await twilio.carry(Ear()) == HUNG_UP
+        await twilio.hang_up("too late")
+        await twilio.hang_up("twice")
+
+    run(main())
+
+
 @given(
     st.lists(st.one_of(st.text(max_size=40), st.binary(max_size=40), st.sampled_from([CONNECTED, START])), max_size=20)
 )
@@ -184,9 +213,18 @@ def test_a_stream_that_is_no_call_is_not_opened(messages: list[str], reason: str
     run(main())
 
 
-async def opened(wire: Wire, transfers: dict[str, str] | None = None) -> Twilio:
+async def opened(wire: Wire, transfers: dict[str, str] | None = None, *, gone: bool = False) -> Twilio:
+    """gone: Twilio ends the stream itself when a caller is handed over."""
+
+    async def transfer(call_sid: str, target: str) -> bool:
+        assert transfers is not None
+        if target == REFUSED:
+            raise TransportClosed("Twilio did not take it")
+        transfers[call_sid] = target
+        return gone
+
     wire.say(CONNECTED, START)
-    twilio = Twilio(wire.receive, wire.send, None if transfers is None else transfers.__setitem__)
+    twilio = Twilio(wire.receive, wire.send, None if transfers is None else transfer)
     await twilio.open()
     return twilio
 
@@ -234,9 +272,45 @@ def test_a_transfer_is_arranged_and_the_stream_left() -> None:
         carrying = asyncio.create_task(twilio.carry(Ear()))
         await settle()
         await twilio.transfer("+15550002222")
-        assert await carrying == "transferred"
+        with pytest.raises(TransportClosed, match="transferred"):
+            await carrying
         assert transfers == {CALL: "+15550002222"}
         assert wire.closed == (1000, "transferred")
+        assert twilio.capabilities.grace_ns == HANDOVER_NS > Twilio.capabilities.grace_ns
+
+    run(main())
+
+
+@pytest.mark.parametrize("leaving", ["stop", "close"])
+def test_a_stream_that_twilio_ends_for_a_transfer_is_away_and_not_gone(leaving: str) -> None:
+    async def main() -> None:
+        wire = Wire()
+        twilio = await opened(wire, {}, gone=True)
+        carrying = asyncio.create_task(twilio.carry(Ear()))
+        await settle()
+        await twilio.transfer("+15550002222")
+        assert not carrying.done()
+        if leaving == "stop":
+            wire.say(STOP)
+        else:
+            wire.leave(1000)
+        with pytest.raises(TransportClosed, match="transferred"):
+            await carrying
+
+    run(main())
+
+
+def test_a_transfer_that_twilio_refuses_leaves_the_call_as_it_was() -> None:
+    async def main() -> None:
+        wire, ear = Wire(), Ear()
+        twilio = await opened(wire, {})
+        carrying = asyncio.create_task(twilio.carry(ear))
+        await settle()
+        with pytest.raises(TransportClosed, match="did not take"):
+            await twilio.transfer(REFUSED)
+        wire.say(media(b"on", "1"), STOP)
+        assert await carrying == HUNG_UP
+        assert ear.sound == b"on"
 
     run(main())
 
