@@ -112,10 +112,12 @@ class TwilioApi:
 
     def __init__(self, settings: TwilioSettings, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """pause: waits so many seconds. Raises ConfigError."""
-        self._auth = credentials(settings)
+        auth = credentials(settings)
         self._base = f"{api_url(settings)}/{API}/Accounts/{settings.account_sid}"
         self._pause = pause
-        self._client: httpx.AsyncClient | None = None
+        # Made now, for it reads the certificates of the world, which takes 0.2 s: no call is under way yet.
+        timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        self._client = httpx.AsyncClient(auth=auth, timeout=timeout, follow_redirects=False)
 
     async def place(self, order: CallOrder) -> Placed:
         """Call somebody. Raises AdapterError; a TIMEOUT says that the call may be under way all the same."""
@@ -154,9 +156,7 @@ class TwilioApi:
         return await self._ask("GET", f"/Calls/{call_sid}.json", {})
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._client.aclose()
 
     async def _ask(
         self,
@@ -179,9 +179,8 @@ class TwilioApi:
         raise AssertionError("the last try returns or raises")
 
     async def _send(self, method: str, path: str, form: Mapping[str, Any]) -> Placed:
-        client = self._opened()
         with failures("twilio"):
-            response = await client.request(method, self._base + path, data=form or None)
+            response = await self._client.request(method, self._base + path, data=form or None)
         if response.is_success:
             try:
                 return msgspec.json.decode(response.content, type=Placed)
@@ -193,12 +192,6 @@ class TwilioApi:
             code_of(response.content[:ERROR_BODY_BYTES]),
             retry_ns(response.headers),
         )
-
-    def _opened(self) -> httpx.AsyncClient:
-        if self._client is None:
-            timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-            self._client = httpx.AsyncClient(auth=self._auth, timeout=timeout, follow_redirects=False)
-        return self._client
 
 
 def was_not_taken(error: AdapterError) -> bool:

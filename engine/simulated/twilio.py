@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import ipaddress
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -55,6 +56,8 @@ class Call:
         self.form = dict(form)
         self.direction = direction
         self.status = "queued"
+        self.answered_at: float | None = None
+        self.ended_at = 0.0
         self.answered_by = ""
         self.verbs: list[str] = []
         """Each TwiML verb that was done."""
@@ -74,9 +77,13 @@ class Call:
     def over(self) -> bool:
         return self.status in OVER
 
+    @property
+    def duration(self) -> str:
+        """Seconds from answer to end, begun ones counted, as text."""
+        return str(math.ceil(self.ended_at - self.answered_at)) if self.answered_at is not None else "0"
+
     def view(self) -> dict[str, object]:
         """As the REST API shows it."""
-        duration = "1" if self.status == "completed" else None
         return {
             "sid": self.sid,
             "status": self.status,
@@ -84,7 +91,7 @@ class Call:
             "from": self.caller,
             "direction": self.direction,
             "answered_by": self.answered_by or None,
-            "duration": duration,
+            "duration": self.duration if self.over else None,
             "uri": f"/2010-04-01/Accounts/{ACCOUNT}/Calls/{self.sid}.json",
         }
 
@@ -203,6 +210,8 @@ class TwilioServer(SimulatedProvider):
 
     async def _talk(self, call: Call, callee: Callee) -> None:
         """An answered call: one document after the other, until there is none or somebody hangs up."""
+        clock = asyncio.get_running_loop().time
+        call.answered_at = clock()
         await self._tell(call, "in-progress")
         judging = asyncio.create_task(self._judge(call, callee))
         leaving = asyncio.get_running_loop().call_later(callee.stays_ms / 1000, self._leave, call)
@@ -217,7 +226,8 @@ class TwilioServer(SimulatedProvider):
         finally:
             leaving.cancel()
             judging.cancel()
-        await self._tell(call, "completed", CallDuration="1", SipResponseCode="200")
+        call.ended_at = clock()
+        await self._tell(call, "completed", CallDuration=call.duration, SipResponseCode="200")
 
     async def _do(self, call: Call, callee: Callee, told: Instruction) -> Instruction | None:
         """One verb. Returns what is to be done after it."""

@@ -86,7 +86,8 @@ def test_a_placed_call_is_talked_to_and_its_end_is_told() -> None:
             assert session.state.conversation is not None
             await call.hang_up()
             ended = await call.ended()
-            assert (ended.status, ended.seconds, ended.target) == ("completed", 1, HER)
+            assert (ended.status, ended.target) == ("completed", HER)
+            assert 1 <= ended.seconds < 20
             assert peer.told == ["initiated", "ringing", "in-progress", "completed"]
             await here.server.app.switchboard.host.drain(5 * SECOND)
             assert here.twilio.refusals == []
