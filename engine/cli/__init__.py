@@ -18,6 +18,7 @@ from engine.errors import ConfigError
 COMMANDS: dict[str, str] = {
     "call": "hold one conversation with a recorded caller",
     "dial": "call a telephone number, and let the agent talk to whoever picks up",
+    "talk": "talk to the agent at this machine's microphone",
     "serve": "take calls from a browser and the telephone",
     "score": "labelled scenes through the real pipeline, and a card of how well turns were taken",
     "load": "many scripted callers at once, and what they met",

@@ -20,6 +20,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.audio.codeccontext import AudioCodecContext
 
 from engine.core.units import FRAME_NS, MS, SECOND
+from engine.transports.pieces import Pieces
 
 RATE_HZ = 24_000
 """What the encoder is fed: the rate of most voices, so that nothing is resampled twice. Opus takes it as it is."""
@@ -43,18 +44,6 @@ DELAY_NS = 100 * MS
 """Until the page has measured: a jitter buffer of 40 to 60 ms, a network and a device of 20 ms each. A guess."""
 TOLD_SAMPLES = RATE_HZ * 60 // 1000
 """How often a position is told while sound flows: as often as a page on a WebSocket does."""
-
-
-class Piece(NamedTuple):
-    """Sound that waits: of a run, from a place in it."""
-
-    run: int
-    start: int
-    sound: bytes
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.sound) // 2
 
 
 class Left(NamedTuple):
@@ -83,8 +72,7 @@ class Voice(MediaStreamTrack):
         self._clock = clock
         self._sleep = sleep
         self._encoder = make_encoder()
-        self._queue: deque[Piece] = deque()
-        self._queued_bytes = 0
+        self._queue = Pieces(QUEUE_BYTES_MAX)
         self._left: deque[Left] = deque()
         self._told = Left(0, 0, 0)
         self._delay_ns = DELAY_NS
@@ -95,16 +83,13 @@ class Voice(MediaStreamTrack):
         """Silent frames since the last sound."""
 
     def put(self, run: int, start_sample: int, sound: bytes) -> None:
-        """Queue sound of a run. What would overflow the queue is dropped."""
-        if self._queued_bytes + len(sound) <= QUEUE_BYTES_MAX:
-            self._queue.append(Piece(run, start_sample, sound))
-            self._queued_bytes += len(sound)
+        """Queue sound of a run."""
+        self._queue.put(run, start_sample, sound)
 
     def clear(self, run: int) -> None:
         """Drop what waits of this run and older ones, and what the page will not play of it now that it is told."""
         cut_ns = self._clock() - self._buffer_ns
-        self._queue = deque(piece for piece in self._queue if piece.run > run)
-        self._queued_bytes = sum(len(piece.sound) for piece in self._queue)
+        self._queue.clear(run)
         self._left = deque(left for left in self._left if left.run > run or left.at_ns <= cut_ns)
 
     def measured(self, delay_ns: int, buffer_ns: int) -> None:
@@ -139,23 +124,9 @@ class Voice(MediaStreamTrack):
             await self._sleep(-late_ns / SECOND)
 
     def _take(self) -> bytes:
-        """The next frame from the queue, filled up with silence. Empty: there is nothing."""
-        taken: list[bytes] = []
-        room = FRAME_BYTES
-        while self._queue and room:
-            piece = self._queue.popleft()
-            if len(piece.sound) > room:
-                rest = Piece(piece.run, piece.start + room // 2, piece.sound[room:])
-                self._queue.appendleft(rest)
-                piece = Piece(piece.run, piece.start, piece.sound[:room])
-            taken.append(piece.sound)
-            room -= len(piece.sound)
-            self._queued_bytes -= len(piece.sound)
-            left = Left(self._due_ns + FRAME_NS, piece.run, piece.end)
-            if self._left and self._left[-1].run == piece.run and self._left[-1].at_ns == left.at_ns:
-                self._left.pop()
-            self._left.append(left)
-        return b"".join(taken) + bytes(room) if taken else b""
+        sound, ends = self._queue.take(FRAME_BYTES)
+        self._left.extend(Left(self._due_ns + FRAME_NS, run, end) for run, end in ends.items())
+        return sound
 
     def _encode(self, pcm: bytes) -> bytes:
         if pcm:

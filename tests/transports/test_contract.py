@@ -19,9 +19,11 @@ from engine.transports.base import Capabilities, Transport
 from engine.transports.browser import UP, Browser
 from engine.transports.file import FileTransport
 from engine.transports.memory import MemoryTransport
+from engine.transports.microphone import Microphone
 from engine.transports.twilio import Twilio
 from engine.transports.wav import Sound
 from engine.transports.webrtc import WebRTC
+from tests.transports.cards import HandCard
 from tests.transports.webrtc_page import Page
 from tests.transports.wires import Ear, Wire, run, settle
 
@@ -84,6 +86,12 @@ async def webrtc() -> Harness:
     )
 
 
+async def microphone() -> Harness:
+    card = HandCard()
+    made = Microphone(card)
+    return Harness(made, lambda: card.turn(5), lambda: made.end("you hung up"))
+
+
 async def memory() -> Harness:
     made = MemoryTransport(Capabilities(name="memory", inbound=AudioFormat(), outbound=AudioFormat()))
     return Harness(made, lambda: made.peer.speak(bytes(3_200)), made.peer.drop)
@@ -98,6 +106,7 @@ HARNESSES: dict[str, Callable[[], Awaitable[Harness]]] = {
     "Browser": browser,
     "FileTransport": file,
     "MemoryTransport": memory,
+    "Microphone": microphone,
     "Twilio": twilio,
     "WebRTC": webrtc,
 }

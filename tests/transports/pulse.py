@@ -1,0 +1,77 @@
+"""A PulseAudio server of its own for a test, with null sinks instead of a sound card; PortAudio reaches it through ALSA's plugin."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ALSA = "pcm.!default { type pulse }\nctl.!default { type pulse }\npcm.pulse { type pulse }\n"
+SINKS = (
+    "load-module module-native-protocol-unix auth-anonymous=1 socket={socket}\n"
+    "load-module module-null-sink sink_name=loudspeaker rate=48000 channels=1\n"
+    "load-module module-null-sink sink_name=mouth rate=48000 channels=1\n"
+    "set-default-sink loudspeaker\n"
+    "set-default-source mouth.monitor\n"
+)
+
+
+class Pulse:
+    """What is played to `mouth` is what the microphone hears; what the agent says can be taken from `loudspeaker`."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self.environ = environ
+
+    def say(self, path: Path) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(["paplay", "--device=mouth", str(path)], env=self.environ)
+
+    def record(self, path: Path) -> "subprocess.Popen[bytes]":
+        """Until it is terminated: PCM16 at 48 kHz, one channel."""
+        return subprocess.Popen(
+            [
+                "parec",
+                "--device=loudspeaker.monitor",
+                "--raw",
+                "--rate=48000",
+                "--channels=1",
+                "--format=s16le",
+                str(path),
+            ],
+            env=self.environ,
+        )
+
+
+@contextmanager
+def pulse(folder: Path) -> Iterator[Pulse]:
+    """Skips, with the reason, where PulseAudio cannot be had."""
+    missing = [name for name in ("pulseaudio", "pactl", "paplay", "parec") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(
+            f"{', '.join(missing)} not installed; on Debian: apt-get install pulseaudio pulseaudio-utils libportaudio2"
+        )
+    socket = folder / "native"
+    script, alsa = folder / "default.pa", folder / "asound.conf"
+    script.write_text(SINKS.format(socket=socket))
+    alsa.write_text("</usr/share/alsa/alsa.conf>\n" + ALSA)
+    environ = {
+        **os.environ,
+        "XDG_RUNTIME_DIR": str(folder),
+        "HOME": str(folder),
+        "PULSE_SERVER": f"unix:{socket}",
+        "ALSA_CONFIG_PATH": str(alsa),
+    }
+    command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm=true", f"--file={script}"]
+    server = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        # pactl waits for a server that is starting, and gives up after a while.
+        if not any(
+            subprocess.run(["pactl", "info"], env=environ, capture_output=True).returncode == 0 for _ in range(100)
+        ):
+            pytest.skip("PulseAudio does not start here")
+        yield Pulse(environ)
+    finally:
+        server.terminate()
+        server.wait()
