@@ -57,7 +57,7 @@ def chapter(
     about = intro or first_line(provider if provider is not None else kind)
     lines = [f"## [{path}]", "", about, ""]
     for field in all_fields:
-        if field.name == "api_key" and not provider.key_env:
+        if field.name == "api_key" and provider is not None and not provider.key_env:
             continue
         well_known = variables(path, field, provider.key_env if provider else "")[:-1]
         names = "".join(f"; `{name}`" for name in well_known)
