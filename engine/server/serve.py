@@ -114,10 +114,7 @@ def listen(config: Config) -> socket.socket:
 
 
 def spare_collector() -> None:
-    """What was loaded stays, so the garbage collector need not walk it each time.
-
-    It still comes as often as Python has it: coming less often let the cycles of ended calls pile up (16 KB a call in a soak).
-    """
+    """What was loaded stays, so the garbage collector need not walk it each time."""
     gc.collect()
     gc.freeze()
 

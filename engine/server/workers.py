@@ -174,7 +174,7 @@ class Supervisor:
     def _choice(self) -> list[Worker]:
         """The workers in the order in which they should be asked."""
         there = [worker for worker in self.workers if worker.channel is not None and worker.spoken]
-        return sorted(there, key=lambda worker: (not worker.status.ready, worker.load))
+        return sorted(there, key=lambda worker: (not worker.status.ready, worker.load, worker.status.calls))
 
     def _hand_over(self, connection: socket.socket) -> None:
         for worker in self._choice():

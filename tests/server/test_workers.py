@@ -1,5 +1,6 @@
 """A real service of two processes, called over its port."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -12,8 +13,8 @@ import pytest
 
 from engine.load import machine
 from engine.load.served import Served, own_server
+from engine.simulated.twilio_line import Refused, Stream, Webhook
 from tests.transports.wires import run
-from tests.twilio_client import Refused, Stream, Webhook
 
 SETTINGS = """\
 [agent]
@@ -75,19 +76,22 @@ def test_a_worker_that_crashes_takes_only_its_own_calls_and_is_replaced(tmp_path
         async with service(tmp_path) as served:
             before = workers_of(served)
             assert len(before) == 2
-            async with await stream_of(served, 1) as one, await stream_of(served, 2) as two:
+            async with await stream_of(served, 1) as one:
                 await one.until(lambda: any(one.played))
-                await two.until(lambda: any(two.played))
-                os.kill(before[0], signal.SIGKILL)
-                await (one if not one.closed else two).until(lambda: one.closed or two.closed)
-                survivor = two if one.closed else one
-                assert not survivor.closed
-                async with await stream_of(served, 3) as third:
-                    await third.until(lambda: any(third.played))
-                assert not survivor.closed
-                while len(set(workers_of(served)) - {before[0]}) < 2:
-                    async with await stream_of(served, 4) as next_one:
-                        await next_one.until(lambda: any(next_one.played))
+                async with await stream_of(served, 2) as two:
+                    await two.until(lambda: any(two.played))
+                    os.kill(before[0], signal.SIGKILL)
+                    closing = [asyncio.create_task(each.until_closed()) for each in (one, two)]
+                    await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+                    survivor = two if one.closed else one
+                    async with await stream_of(served, 3) as third:
+                        await third.until(lambda: any(third.played))
+                    assert not survivor.closed
+                    for task in closing:
+                        task.cancel()
+            while len(set(workers_of(served)) - {before[0]}) < 2:
+                async with await stream_of(served, 4) as later:
+                    await later.until(lambda: any(later.played))
 
     run(main())
 
@@ -101,12 +105,13 @@ async def knock_until_refused(served: Served) -> None:
 def test_callers_are_spread_and_one_too_many_is_told_so(tmp_path: Path) -> None:
     async def main() -> None:
         async with service(tmp_path, calls=1) as served, httpx.AsyncClient() as client:
-            async with await stream_of(served, 1) as one, await stream_of(served, 2) as two:
+            async with await stream_of(served, 1) as one:
                 await one.until(lambda: any(one.played))
-                await two.until(lambda: any(two.played))
-                with pytest.raises(Refused, match="All lines are busy"):
-                    await knock_until_refused(served)
-                assert (await client.get(f"{served.url}/readyz")).status_code == 503
+                async with await stream_of(served, 2) as two:
+                    await two.until(lambda: any(two.played))
+                    with pytest.raises(Refused, match="All lines are busy"):
+                        await knock_until_refused(served)
+                    assert (await client.get(f"{served.url}/readyz")).status_code == 503
             assert (await client.get(f"{served.url}/healthz")).status_code == 200
 
     run(main())
