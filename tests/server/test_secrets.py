@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from engine.load import machine
+from engine.simulated.twilio_line import Refused, Webhook
 from tests.server.test_serve import Served
 from tests.server.test_sessions import page
 from tests.telemetry.collector import Collector, collector
 from tests.transports.wires import run
-from tests.twilio_client import Refused, Webhook
 
 SECRETS = {
     "ENGINE_SECRET": "planted-signing-secret/7d1f",
