@@ -233,7 +233,9 @@ def markup(data: bytes) -> None:
     name, _, target = data.decode(errors="replace").partition("\ufffd\ufffd")
     connect = fromstring(twiml.connect("wss://us.example/m", "https://us.example/a", {"from": name}))
     assert [each.tag for each in connect.iter()] == ["Response", "Connect", "Stream", "Parameter"]
-    assert [each.tag for each in fromstring(twiml.dial(target)).iter()][:2] == ["Response", "Dial"]
+    assert [each.tag for each in fromstring(twiml.dial(target, "https://us.example/a", "https://us.example/b")).iter()][
+        :2
+    ] == ["Response", "Dial"]
     assert len(list(fromstring(twiml.say(name)).iter())) == 3
 
 
