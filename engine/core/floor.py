@@ -20,6 +20,13 @@ def ledger_of(state: State, run: int) -> Ledger | None:
     return None
 
 
+def known_ledger(state: State, run: int) -> Ledger:
+    """The same, where the gate has made sure that it is remembered."""
+    ledger = ledger_of(state, run)
+    assert ledger is not None
+    return ledger
+
+
 def sound_ns(ledger: Ledger) -> int:
     """How much of a run's sound is known to exist."""
     return sum(chunk.duration_ns or 0 for chunk in ledger.chunks)

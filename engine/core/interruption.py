@@ -11,10 +11,7 @@ from msgspec.structs import replace
 
 from engine.core.commands import (
     NOTHING,
-    CancelLLM,
     CancelTool,
-    CancelTTS,
-    ClearPlayout,
     Commands,
     Message,
     PausePlayout,
@@ -23,9 +20,11 @@ from engine.core.commands import (
 )
 from engine.core.events import ASRStartOfTurn, CallAnswered, InterruptRequested, TransportLost, TransportResumed
 from engine.core.floor import MACHINES, floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
-from engine.core.policy import OnInterrupt, Policy, Setup
+from engine.core.policy import OnInterrupt, Policy
+from engine.core.recovery import stop_run
 from engine.core.state import NEVER, CallState, Cause, Contest, Deadlines, Run, RunEnd, Say, State, ToolCall, Turn
-from engine.core.turn import words_of
+from engine.core.tools import OPEN, spec_of
+from engine.core.turn import begun_anew, words_of
 from engine.core.units import LIMITS, MS
 from engine.core.words import is_backchannel, may_become_backchannel, opens_with_stop_word, word_count
 
@@ -180,22 +179,10 @@ def _backchannel_is_over(state: State) -> bool:
 def _keep_backchannel(state: State) -> State:
     """It stays in the transcript, marked; the turn begins anew."""
     turn, words = state.turn, words_of(state.turn)
-    blank = Turn(
-        speaking=turn.speaking,
-        speech_ns=None,  # This stretch of voice has been judged; only words, or another stretch, may contest the floor again.
-        onset_at=turn.onset_at if turn.speaking else None,
-        pause_ns=turn.pause_ns,
-        level_db=turn.level_db,
-        own_level_db=turn.own_level_db,
-        taken=turn.taken,
-        last_text=words or turn.last_text,
-        last_end=turn.last_end,
-        last_quiet_at=turn.last_quiet_at,
-        last_onset_at=turn.last_onset_at,
-        last_taken_at=state.at if words else turn.last_taken_at,
-        final=turn.final,
-        final_speech_ns=turn.final_speech_ns,
-    )
+    # The stretch of voice has been judged: only words, or another stretch, may contest the floor again.
+    blank = replace(begun_anew(turn), onset_at=turn.onset_at if turn.speaking else None)
+    if words:
+        blank = replace(blank, last_text=words, last_taken_at=state.at)
     state = replace(state, turn=blank)
     if not words:
         return state
@@ -215,13 +202,12 @@ def _moved(state: State, run: int) -> State:
 def take_floor(state: State, run: Run) -> tuple[State, Commands]:
     """The caller has the floor: everything of this run stops, in this step."""
     sounded = has_sounded(state, run.number)
-    calls, cancels = _released(state.tools.calls, run, state.setup)
-    ended = replace(run, requests=(), end=RunEnd.INTERRUPTED if sounded else RunEnd.CANCELLED, ended_at=state.at)
-    past = (*state.response.past, ended)[-LIMITS.runs_remembered :]
+    calls, cancels = _released(state, run)
     ledgers = tuple(
         replace(ledger, cleared=True) if ledger.run == run.number else ledger for ledger in state.playout.ledgers
     )
     turn = state.turn
+    state, stops = stop_run(state, run, RunEnd.INTERRUPTED if sounded else RunEnd.CANCELLED)
     state = replace(
         state,
         contest=Contest(
@@ -231,26 +217,22 @@ def take_floor(state: State, run: Run) -> tuple[State, Commands]:
             silenced_at=state.contest.yielded_at if state.contest.run else state.at,
             wordless=not words_of(turn) and not turn.keys,
         ),
-        response=replace(state.response, run=None, past=past, failures=0),
+        response=replace(state.response, failures=0),
         playout=replace(state.playout, ledgers=ledgers),
         tools=replace(state.tools, calls=calls),
     )
-    asked = tuple(CancelLLM(run=run.number, request=request.number) for request in run.requests)
-    return state, (ClearPlayout(run=run.number), *asked, CancelTTS(run=run.number), *cancels)
+    return state, (*stops, *cancels)
 
 
-def _released(
-    calls: tuple[ToolCall, ...], run: Run, setup: Setup
-) -> tuple[tuple[ToolCall, ...], tuple[CancelTool, ...]]:
+def _released(state: State, run: Run) -> tuple[tuple[ToolCall, ...], tuple[CancelTool, ...]]:
     """What becomes of the run's tool calls, each by its own rule."""
-    specs = {spec.name: spec for spec in setup.tools}
     kept: list[ToolCall] = []
     cancels: list[CancelTool] = []
-    for call in calls:
-        if call.run != run.number or call.state not in (CallState.RUNNING, CallState.HELD):
+    for call in state.tools.calls:
+        if call.run != run.number or call.state not in OPEN:
             kept.append(call)
             continue
-        spec = specs.get(call.name)
+        spec = spec_of(state, call.name)
         stays = spec is not None and spec.on_interrupt is not OnInterrupt.CANCEL and call.state is CallState.RUNNING
         if stays:
             kept.append(replace(call, detached=True))

@@ -17,7 +17,7 @@ from engine.core.events import (
     TTSStarted,
     TTSWords,
 )
-from engine.core.floor import is_synthesised, ledger_of, sound_ns
+from engine.core.floor import is_synthesised, known_ledger, ledger_of, sound_ns
 from engine.core.state import NEVER, Chunk, Deadlines, Ledger, State
 from engine.core.units import LIMITS, MS, SECOND
 
@@ -43,15 +43,13 @@ def chunk_of(ledger: Ledger, number: int) -> Chunk:
 
 
 def note_sound(state: State, event: TTSStarted) -> tuple[State, Commands]:
-    ledger = ledger_of(state, event.run)
-    assert ledger is not None
+    ledger = known_ledger(state, event.run)
     return write_chunk(state, ledger, replace(chunk_of(ledger, event.chunk), started=True)), NOTHING
 
 
 def keep_words(state: State, event: TTSWords) -> tuple[State, Commands]:
     """Word times of a chunk, in order; anything that runs backwards is dropped."""
-    ledger = ledger_of(state, event.run)
-    assert ledger is not None
+    ledger = known_ledger(state, event.run)
     chunk = chunk_of(ledger, event.chunk)
     words = list(chunk.words)
     for word in event.words:
@@ -63,8 +61,7 @@ def keep_words(state: State, event: TTSWords) -> tuple[State, Commands]:
 
 def keep_duration(state: State, event: TTSChunkDone) -> tuple[State, Commands]:
     """All sound of a chunk is in hand."""
-    ledger = ledger_of(state, event.run)
-    assert ledger is not None
+    ledger = known_ledger(state, event.run)
     drained = ledger.heard_ns >= sound_ns(ledger) - ROUNDING_NS
     ledger = replace(ledger, served_at=state.at, moved_at=state.at if drained else ledger.moved_at)
     chunk = replace(chunk_of(ledger, event.chunk), started=True, duration_ns=max(0, event.duration_ns))
@@ -75,8 +72,7 @@ def keep_duration(state: State, event: TTSChunkDone) -> tuple[State, Commands]:
 
 
 def note_start(state: State, event: PlayoutStarted) -> tuple[State, Commands]:
-    ledger = ledger_of(state, event.run)
-    assert ledger is not None
+    ledger = known_ledger(state, event.run)
     if ledger.started_at is not None:
         return state, NOTHING
     return write(state, replace(ledger, started_at=state.at, moved_at=state.at)), NOTHING
@@ -86,8 +82,7 @@ def note_heard(
     state: State, event: PlayoutAdvanced | PlayoutPaused | PlayoutCleared | PlayoutDone
 ) -> tuple[State, Commands]:
     """More was heard. Positions only grow: an older estimate than the one at hand adds nothing."""
-    ledger = ledger_of(state, event.run)
-    assert ledger is not None
+    ledger = known_ledger(state, event.run)
     heard = max(ledger.heard_ns, event.heard_ns)
     if is_synthesised(ledger):
         heard = min(heard, sound_ns(ledger))
@@ -98,8 +93,7 @@ def note_heard(
 
 def note_drained(state: State, event: PlayoutDone) -> tuple[State, Commands]:
     """The ear has caught up: the end of the run, or a gap in the sound."""
-    ledger = ledger_of(state, event.run)
-    assert ledger is not None
+    ledger = known_ledger(state, event.run)
     if is_synthesised(ledger):
         done = replace(ledger, heard_ns=max(ledger.heard_ns, sound_ns(ledger)), moved_at=state.at)
         return (write(state, done), NOTHING) if not ledger.cleared else (state, NOTHING)

@@ -6,7 +6,7 @@ Nothing the caller has heard is said again: another model goes on from the text 
 from msgspec.structs import replace
 
 from engine.core.chunking import spoken
-from engine.core.commands import NOTHING, CancelLLM, Commands, Message, Role, StartLLM
+from engine.core.commands import NOTHING, CancelLLM, CancelTTS, ClearPlayout, Commands, Message, Role, StartLLM
 from engine.core.conversation import prompt_of
 from engine.core.events import AdapterFailed, Stage
 from engine.core.floor import ledger_of
@@ -107,6 +107,12 @@ def drop_run(state: State, run: Run, end: RunEnd) -> State:
     """The live run is over; it is remembered for late facts."""
     past = (*state.response.past, replace(run, requests=(), end=end, ended_at=state.at))[-LIMITS.runs_remembered :]
     return replace(state, response=replace(state.response, run=None, past=past))
+
+
+def stop_run(state: State, run: Run, end: RunEnd) -> tuple[State, Commands]:
+    """The live run is over, with everything it has under way."""
+    asked = tuple(CancelLLM(run=run.number, request=request.number) for request in run.requests)
+    return drop_run(state, run, end), (ClearPlayout(run=run.number), *asked, CancelTTS(run=run.number))
 
 
 # Time.

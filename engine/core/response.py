@@ -13,8 +13,6 @@ from engine.core.chunking import spoken
 from engine.core.commands import (
     NOTHING,
     CancelLLM,
-    CancelTTS,
-    ClearPlayout,
     ClosePlayout,
     Commands,
     EndSession,
@@ -35,7 +33,7 @@ from engine.core.events import (
 )
 from engine.core.floor import MACHINES, floor_run, ledger_of
 from engine.core.playout import is_heard_out, is_stalled
-from engine.core.recovery import ask, drop_run
+from engine.core.recovery import ask, drop_run, stop_run
 from engine.core.state import NEVER, CallState, Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
 from engine.core.tools import call_of, is_open, spec_of
 from engine.core.turn import endpoint_wait, words_of
@@ -146,14 +144,9 @@ def close(state: State, event: SessionEnded) -> tuple[State, Commands]:
     run = state.response.run
     commands: Commands = (StopASR(ear=state.ear.number),) if state.ear.number else NOTHING
     if run is not None:
-        state, stops = _stop(state, run, RunEnd.CLOSED)
+        state, stops = stop_run(state, run, RunEnd.CLOSED)
         commands = (*stops, *commands)
     return replace(state, ended=event.reason or "ended"), commands
-
-
-def _stop(state: State, run: Run, end: RunEnd) -> tuple[State, Commands]:
-    asked = tuple(CancelLLM(run=run.number, request=request.number) for request in run.requests)
-    return drop_run(state, run, end), (ClearPlayout(run=run.number), *asked, CancelTTS(run=run.number))
 
 
 # How a run ends.
@@ -172,7 +165,7 @@ def finish(state: State) -> tuple[State, Commands]:
     if run is None or ledger is None:
         return state, NOTHING
     if ledger.mute or is_stalled(state, ledger):
-        state, commands = _stop(state, run, RunEnd.FAILED)
+        state, commands = stop_run(state, run, RunEnd.FAILED)
         return _after(state, run, failed=True, commands=commands)
     said = run.written and ledger.cut >= len(run.text) and (is_heard_out(ledger) or not state.setup.tts)
     if not said or state.contest.run == run.number:
@@ -235,7 +228,7 @@ def answer(state: State) -> tuple[State, Commands]:
         if turn.last_end is not TurnEnd.UNHEARD and normalised(guess.prompt) == normalised(turn.last_text):
             committed = replace(guess, committed=True, turn=turn.taken)
             return replace(state, response=replace(state.response, run=committed)), (OpenPlayout(run=guess.number),)
-        state, commands = _stop(state, guess, RunEnd.SUPERSEDED)
+        state, commands = stop_run(state, guess, RunEnd.SUPERSEDED)
         state, more = _reply(state)
         return state, (*commands, *more)
     return _reply(state)
@@ -338,7 +331,7 @@ def guess(state: State) -> tuple[State, Commands]:
     words, run = words_of(state.turn), state.response.run
     if run is not None:
         outdated = not run.committed and bool(words) and normalised(words) != normalised(run.prompt)
-        return _stop(state, run, RunEnd.SUPERSEDED) if outdated else (state, NOTHING)
+        return stop_run(state, run, RunEnd.SUPERSEDED) if outdated else (state, NOTHING)
     at = _guess_audio_ns(state)
     ready = (at is not None and state.audio_ns >= at) or (state.turn.eager and _may_guess(state))
     if not ready:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from engine.core.chunking import split_speakable
 from engine.core.commands import NOTHING, CancelTTS, Commands, Synthesize
 from engine.core.events import AdapterFailed, Stage
-from engine.core.floor import ledger_of
+from engine.core.floor import known_ledger, ledger_of
 from engine.core.playout import chars_heard, chunk_of, write, write_chunk
 from engine.core.retry import is_worth_retrying
 from engine.core.state import NEVER, Chunk, Deadlines, Ledger, Playout, Run, State
@@ -91,7 +91,7 @@ def give_up_waiting(state: State) -> tuple[State, Commands]:
 
 def _go_on_elsewhere(state: State, event: AdapterFailed) -> tuple[State, Commands]:
     """Whatever of the run has no sound yet is asked for again; nothing that has sound is repeated."""
-    ledger = _again(state, event.run)
+    ledger = known_ledger(state, event.run)
     failed, policy = chunk_of(ledger, event.chunk), state.setup.policy
     reached = chars_heard(failed, event.duration_ns, policy.speech_chars_per_s) if event.duration_ns else 0
     missing: list[tuple[int, str]] = []
@@ -102,25 +102,19 @@ def _go_on_elsewhere(state: State, event: AdapterFailed) -> tuple[State, Command
         rest = chunk.text[made:]
         missing.append((chunk.start_char + made + len(rest) - len(rest.lstrip()), rest.strip()))
         state = write_chunk(
-            state, _again(state, event.run), replace(chunk, text=chunk.text[:made].rstrip(), duration_ns=sound_ns)
+            state, known_ledger(state, event.run), replace(chunk, text=chunk.text[:made].rstrip(), duration_ns=sound_ns)
         )
     playout = _next_voice(state, event.kind)
     if playout is None:
         state = replace(state, playout=replace(state.playout, voice=0, tries=0))
-        return write(state, replace(_again(state, event.run), mute=True)), (CancelTTS(run=event.run),)
+        return write(state, replace(known_ledger(state, event.run), mute=True)), (CancelTTS(run=event.run),)
     state = replace(state, playout=playout)
-    ledger, commands = replace(_again(state, event.run), served_at=state.at), []
+    ledger, commands = replace(known_ledger(state, event.run), served_at=state.at), []
     for start, text in missing:
         if text:
             ledger, command = _asked(state, ledger, start, text)
             commands.append(command)
     return write(state, ledger), (CancelTTS(run=event.run), *commands)
-
-
-def _again(state: State, run: int) -> Ledger:
-    ledger = ledger_of(state, run)
-    assert ledger is not None
-    return ledger
 
 
 def _next_voice(state: State, kind: FailureKind) -> Playout | None:

@@ -201,25 +201,39 @@ def end_turn(state: State) -> tuple[State, Commands]:
     return state, NOTHING
 
 
-def _taken(state: State, end: TurnEnd) -> Turn:
-    turn = state.turn
-    text = f"{words_of(turn)} {turn.keys}".strip() if end is TurnEnd.KEYED else words_of(turn)
-    worthwhile = end is not TurnEnd.UNHEARD or _deserves_reply(state)
+def begun_anew(turn: Turn) -> Turn:
+    """A turn with nothing in it yet: what is known of the caller and of the turns before is carried over."""
     return Turn(
         speaking=turn.speaking,
         pause_ns=turn.pause_ns,
         level_db=turn.level_db,
-        own_level_db=_own_level_db(turn) if words_of(turn) else turn.own_level_db,
-        taken=turn.taken + worthwhile,
-        last_text=text if worthwhile else turn.last_text,
-        last_end=end if worthwhile else turn.last_end,
-        last_quiet_at=(turn.quiet_at if turn.quiet_at is not None else turn.changed_at)
-        if worthwhile
-        else turn.last_quiet_at,
-        last_onset_at=turn.onset_at if worthwhile else turn.last_onset_at,
-        last_taken_at=state.at if worthwhile else turn.last_taken_at,
+        own_level_db=turn.own_level_db,
+        taken=turn.taken,
+        last_text=turn.last_text,
+        last_end=turn.last_end,
+        last_quiet_at=turn.last_quiet_at,
+        last_onset_at=turn.last_onset_at,
+        last_taken_at=turn.last_taken_at,
         final=turn.final,
         final_speech_ns=turn.final_speech_ns,
+    )
+
+
+def _taken(state: State, end: TurnEnd) -> Turn:
+    turn, words = state.turn, words_of(state.turn)
+    blank = begun_anew(turn)
+    if words:
+        blank = replace(blank, own_level_db=_own_level_db(turn))
+    if end is TurnEnd.UNHEARD and not _deserves_reply(state):
+        return blank
+    return replace(
+        blank,
+        taken=turn.taken + 1,
+        last_text=f"{words} {turn.keys}".strip() if end is TurnEnd.KEYED else words,
+        last_end=end,
+        last_quiet_at=turn.quiet_at if turn.quiet_at is not None else turn.changed_at,
+        last_onset_at=turn.onset_at,
+        last_taken_at=state.at,
     )
 
 
