@@ -10,6 +10,7 @@ import pytest
 from engine.errors import TransportClosed
 from engine.transports.asgi import GONE, HUNG_UP, MESSAGE_BYTES_MAX, SILENT
 from engine.transports.webrtc import CANDIDATES_MAX, MICROPHONE_HZ, WebRTC, check_offer, mono
+from tests.transports.lossy import Relay
 from tests.transports.webrtc_page import Page
 from tests.transports.wires import Ear, run
 
@@ -230,5 +231,40 @@ def test_an_offer_without_opus_is_refused() -> None:
         with pytest.raises(ValueError, match="cannot be used"):
             await WebRTC().answer(offer)
         await page.close()
+
+    run(main())
+
+
+def test_through_loss_jitter_and_reordering_both_are_heard_and_no_message_is_lost() -> None:
+    async def main() -> None:
+        page, ours, ear, relay = Page(), WebRTC(), Ear(), Relay()
+        answer = await ours.answer(await relay.instead_of_page(await page.offer()))
+        await page.take(await relay.instead_of_server(answer))
+        await page.opened.wait()
+        page.say(type="hello", rate=48_000)
+        await ours.open()
+        carrying = asyncio.create_task(ours.carry(ear))
+        relay.loss, relay.jitter_ms = 0.05, 40
+        page.microphone.say(tone(440, 2, MICROPHONE_HZ))
+        for at in range(0, 24_000, 4_800):
+            ours.send_audio(1, at, tone(300, 0.2, 24_000))
+        for number in range(20):
+            page.say(type="text", text=str(number))
+        page.say(type="ping", id=1)
+        await page.until(type="pong")
+        agent = await page.until_heard(24_000, over=1_000)
+        await page.microphone.said()
+        relay.loss = relay.jitter_ms = 0
+        caller = np.frombuffer(ear.sound, np.int16)
+        loud = np.flatnonzero(np.abs(caller) > 1_000)
+        assert relay.lost > 10
+        assert [told[1] for told in ear.told if told[0] == "typed"] == [str(number) for number in range(20)]
+        assert pitch(agent[np.abs(agent) > 0], 48_000) == pytest.approx(300, abs=15)
+        assert pitch(caller[loud[0] : loud[-1]], MICROPHONE_HZ) == pytest.approx(440, abs=15)
+        assert (loud[-1] - loud[0]) / MICROPHONE_HZ == pytest.approx(2, abs=0.15), "the caller's clock keeps step"
+        await page.close()
+        await ours.hang_up("over")
+        await asyncio.gather(carrying, return_exceptions=True)
+        relay.close()
 
     run(main())
