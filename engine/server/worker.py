@@ -17,7 +17,8 @@ from engine.server.app import App, create_app
 from engine.server.serve import Server, make_server, spare_collector
 from engine.server.shared import Shared
 
-STATUS_SECONDS = 0.1
+STATUS_SECONDS = 0.025
+"""Between two reports: the front spreads callers by what it was last told, and two may come close together. A report is about 10 µs."""
 PACKET_BYTES_MAX = 4_096
 HANDED_MAX = 16
 """Connections taken in one turn of the loop."""

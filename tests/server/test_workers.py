@@ -1,6 +1,7 @@
 """A real service of two processes, called over its port."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -52,6 +53,13 @@ def stream(served: Served, media_url: str, call_sid: str, parameters: dict[str, 
     return Stream(served.token, media_url, f"ws://{urlsplit(served.url).netloc}/twilio/media", call_sid, parameters)
 
 
+async def playing(calls: contextlib.AsyncExitStack, served: Served, number: int) -> Stream:
+    """A call that hears the agent."""
+    each = await calls.enter_async_context(await stream_of(served, number))
+    await each.until(lambda: any(each.played))
+    return each
+
+
 def workers_of(served: Served) -> list[int]:
     return [pid for pid in machine.with_descendants([served.pid]) if machine.parent_of(pid) == served.pid]
 
@@ -76,19 +84,17 @@ def test_a_worker_that_crashes_takes_only_its_own_calls_and_is_replaced(tmp_path
         async with service(tmp_path) as served:
             before = workers_of(served)
             assert len(before) == 2
-            async with await stream_of(served, 1) as one:
-                await one.until(lambda: any(one.played))
-                async with await stream_of(served, 2) as two:
-                    await two.until(lambda: any(two.played))
-                    os.kill(before[0], signal.SIGKILL)
-                    closing = [asyncio.create_task(each.until_closed()) for each in (one, two)]
-                    await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
-                    survivor = two if one.closed else one
-                    async with await stream_of(served, 3) as third:
-                        await third.until(lambda: any(third.played))
-                    assert not survivor.closed
-                    for task in closing:
-                        task.cancel()
+            async with contextlib.AsyncExitStack() as calls:
+                # Enough of them that each worker has some, however close together their connections came.
+                streams = [await playing(calls, served, number) for number in range(1, 7)]
+                os.kill(before[0], signal.SIGKILL)
+                closing = [asyncio.create_task(each.until_closed()) for each in streams]
+                await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+                await playing(calls, served, 7)
+                survivors = [each for each in streams if not each.closed]
+                assert 0 < len(survivors) < len(streams)
+                for task in closing:
+                    task.cancel()
             while len(set(workers_of(served)) - {before[0]}) < 2:
                 async with await stream_of(served, 4) as later:
                     await later.until(lambda: any(later.played))
