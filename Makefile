@@ -39,10 +39,10 @@ bench: $(VENV)/.dev
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
 
 # Editable, so that a change in engine/ is live; the extension is rebuilt when its sources change.
 $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e '.[offline]'
 	touch $@
 

@@ -15,8 +15,8 @@ import uvloop
 
 from engine.core.events import Stage
 from engine.core.units import FRAME_BYTES
-from engine.simulated import simulated
-from engine.simulated.base import KEY
+from engine.sandbox import simulated
+from engine.sandbox.base import KEY
 
 SECONDS = 60
 """Of the caller's sound. Quiet: what is measured is the way, not the words."""

@@ -17,7 +17,7 @@ import pytest
 from bench.adapter_cost import VENDORS
 from engine.adapters.registry import PROVIDERS
 from engine.core.events import Stage
-from engine.simulated import SERVERS
+from engine.sandbox import SERVERS
 
 SOCKETS = [(stage, name) for stage in (Stage.ASR, Stage.TTS) for name in PROVIDERS[stage] if name in SERVERS[stage]]
 PACKAGES = {"openai_realtime": "openai"}

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "transports": {"_codec", "core", "errors", "audio"},
     "replay": {"core", "errors", "__version__"},
     "simulate": {"core", "errors", "runtime.pacing"},
-    "simulated": {"core", "errors", "_codec"},
+    "sandbox": {"core", "errors", "_codec"},
     "telemetry": {"core"},
     "runtime": {"_codec", "core", "audio", "errors", "adapters.base", "transports.base"},
     "agent": {"core", "errors"},

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from engine import config
 from engine.cli import add_config
 from engine.config import Config
+from engine.sandbox.twilio import Callee, TwilioServer
 from engine.server.app import create_app
 from engine.server.dialling import COMPLETED, RING_SECONDS, OutboundCall, Progress
 from engine.server.serve import listen, make_server
-from engine.simulated.twilio import Callee, TwilioServer
 
 SIMULATED_CALLER = "+15550002222"
 GOOD, FAILED = 0, 1

@@ -10,8 +10,8 @@ from engine.adapters.registry import PROVIDERS, provider_class
 from engine.config import Config
 from engine.core.events import Stage
 from engine.errors import ConfigError
-from engine.simulated import SERVERS, simulated
-from engine.simulated.base import KEY, Behaviour
+from engine.sandbox import SERVERS, simulated
+from engine.sandbox.base import KEY, Behaviour
 
 Behaviours = dict[tuple[Stage, str], Behaviour]
 

@@ -13,8 +13,8 @@ from engine.core.commands import Message, Role
 from engine.core.events import ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, LLMToken, Stage, Word
 from engine.core.policy import ToolSpec
 from engine.core.units import FRAME_BYTES
-from engine.simulated.base import SimulatedProvider
-from engine.simulated.speech import Ear, speak
+from engine.sandbox.base import SimulatedProvider
+from engine.sandbox.speech import Ear, speak
 
 WATCHDOG_S = 10
 

@@ -8,8 +8,8 @@ from engine.core.commands import CallMade, Message, Role
 from engine.core.events import Stage
 from engine.core.policy import ToolSpec
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.anthropic import AnthropicServer
-from engine.simulated.base import Behaviour, Fault
+from engine.sandbox.anthropic import AnthropicServer
+from engine.sandbox.base import Behaviour, Fault
 from tests.adapters.drive import answered, make, question
 
 pytestmark = pytest.mark.anyio

@@ -4,8 +4,8 @@ import pytest
 
 from engine.core.events import ASREagerEndOfTurn, ASREndOfTurn, ASROpened, ASRTurnResumed, Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.assemblyai import AssemblyAIServer
-from engine.simulated.base import Behaviour, Fault
+from engine.sandbox.assemblyai import AssemblyAIServer
+from engine.sandbox.base import Behaviour, Fault
 from tests.adapters.drive import frames, listen, make, partials
 
 pytestmark = pytest.mark.anyio

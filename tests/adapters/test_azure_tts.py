@@ -5,7 +5,7 @@ import pytest
 from engine.adapters.azure_tts import Azure, AzureOptions
 from engine.core.events import Stage
 from engine.errors import ConfigError
-from engine.simulated.own_voices import AzureServer
+from engine.sandbox.own_voices import AzureServer
 from tests.adapters.drive import make, say
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import pytest
 
 from engine.core.events import Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.cartesia import CartesiaServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.cartesia import CartesiaServer
 from tests.adapters.drive import gather, make, opened, say
 
 pytestmark = pytest.mark.anyio

@@ -16,9 +16,9 @@ from engine.core.events import ASROpened, LLMDone, LLMToken, LLMToolCall, Stage
 from engine.core.policy import ToolSpec
 from engine.core.units import MS, SECOND
 from engine.errors import AdapterError, FailureKind
-from engine.simulated import SERVERS, simulated
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.speech import timings
+from engine.sandbox import SERVERS, simulated
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.speech import timings
 from tests.adapters.drive import (
     answered,
     exercise,

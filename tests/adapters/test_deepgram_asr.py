@@ -12,8 +12,8 @@ from engine.core.events import (
     Stage,
 )
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.deepgram_asr import DeepgramServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.deepgram_asr import DeepgramServer
 from tests.adapters.drive import frames, listen, make, partials, words
 
 pytestmark = pytest.mark.anyio

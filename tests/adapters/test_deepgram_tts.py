@@ -8,8 +8,8 @@ import pytest
 from engine.adapters.base import SpeechRequest
 from engine.core.events import Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour
-from engine.simulated.deepgram_tts import AuraServer
+from engine.sandbox.base import Behaviour
+from engine.sandbox.deepgram_tts import AuraServer
 from tests.adapters.drive import gather, make, opened, say
 
 pytestmark = pytest.mark.anyio

@@ -7,9 +7,9 @@ from engine.adapters.elevenlabs import ElevenLabs, ElevenLabsOptions
 from engine.core.events import Stage
 from engine.core.units import MS
 from engine.errors import AdapterError, ConfigError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.elevenlabs import ElevenLabsServer
-from engine.simulated.speech import timings
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.elevenlabs import ElevenLabsServer
+from engine.sandbox.speech import timings
 from tests.adapters.drive import gather, make, opened, say
 
 pytestmark = pytest.mark.anyio

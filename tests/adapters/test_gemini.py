@@ -7,8 +7,8 @@ from engine.core.commands import CallMade, Message, Role
 from engine.core.events import LLMToolCall, Stage
 from engine.core.policy import ToolSpec
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour
-from engine.simulated.gemini import NO_SIGNATURE, SIGNATURE, GeminiServer
+from engine.sandbox.base import Behaviour
+from engine.sandbox.gemini import NO_SIGNATURE, SIGNATURE, GeminiServer
 from tests.adapters.drive import answered, make, question
 
 pytestmark = pytest.mark.anyio

@@ -4,8 +4,8 @@ import pytest
 
 from engine.core.events import Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.gladia import TOKEN, GladiaServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.gladia import TOKEN, GladiaServer
 from tests.adapters.drive import listen, make, partials, running, words
 
 pytestmark = pytest.mark.anyio

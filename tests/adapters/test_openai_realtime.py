@@ -4,8 +4,8 @@ import pytest
 
 from engine.core.events import ASRFinal, ASROpened, Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour
-from engine.simulated.openai_realtime import OpenAIRealtimeServer
+from engine.sandbox.base import Behaviour
+from engine.sandbox.openai_realtime import OpenAIRealtimeServer
 from tests.adapters.drive import frames, listen, make, partials, words
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ from engine.core.commands import CallMade, Message, Role
 from engine.core.events import Stage
 from engine.core.policy import ToolSpec
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.openai_llm import OpenAIServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.openai_llm import OpenAIServer
 from tests.adapters.drive import make, question
 
 pytestmark = pytest.mark.anyio

@@ -5,8 +5,8 @@ import pytest
 from engine.adapters.openai_speech import OpenAISpeechOptions
 from engine.core.events import Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.openai_speech import OpenAISpeechServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.openai_speech import OpenAISpeechServer
 from tests.adapters.drive import make, say
 
 pytestmark = pytest.mark.anyio

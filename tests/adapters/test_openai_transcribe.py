@@ -8,8 +8,8 @@ import pytest
 from engine.adapters.openai_transcribe import CUTS_MAX, wav
 from engine.core.events import ASRFinal, ASROpened, Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour
-from engine.simulated.openai_transcribe import TranscriptionServer
+from engine.sandbox.base import Behaviour
+from engine.sandbox.openai_transcribe import TranscriptionServer
 from tests.adapters.drive import frames, make, running
 
 pytestmark = pytest.mark.anyio

@@ -4,8 +4,8 @@ import pytest
 
 from engine.core.events import Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.own_voices import PiperServer
-from engine.simulated.speech import speak
+from engine.sandbox.own_voices import PiperServer
+from engine.sandbox.speech import speak
 from tests.adapters.drive import make, say
 
 pytestmark = pytest.mark.anyio

@@ -7,8 +7,8 @@ import pytest
 
 from engine.adapters.base import SpeechRequest
 from engine.core.events import Stage
-from engine.simulated.base import Behaviour
-from engine.simulated.rime import RimeServer
+from engine.sandbox.base import Behaviour
+from engine.sandbox.rime import RimeServer
 from tests.adapters.drive import gather, make, opened, say
 
 pytestmark = pytest.mark.anyio

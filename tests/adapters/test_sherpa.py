@@ -3,8 +3,8 @@
 import pytest
 
 from engine.core.events import ASRFinal, ASROpened, Stage
-from engine.simulated.base import Behaviour
-from engine.simulated.vosk import SherpaServer
+from engine.sandbox.base import Behaviour
+from engine.sandbox.vosk import SherpaServer
 from tests.adapters.drive import frames, make
 
 pytestmark = pytest.mark.anyio

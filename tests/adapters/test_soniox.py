@@ -4,8 +4,8 @@ import pytest
 
 from engine.core.events import ASREndOfTurn, Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.soniox import SonioxServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.soniox import SonioxServer
 from tests.adapters.drive import listen, make, partials, words
 
 pytestmark = pytest.mark.anyio

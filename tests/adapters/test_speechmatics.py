@@ -4,8 +4,8 @@ import pytest
 
 from engine.core.events import ASREndOfTurn, ASRFinal, Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.speechmatics import SpeechmaticsServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.speechmatics import SpeechmaticsServer
 from tests.adapters.drive import listen, make, words
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.core.events import ASRFinal, Stage
-from engine.simulated.vosk import VoskServer
+from engine.sandbox.vosk import VoskServer
 from tests.adapters.drive import listen, make, partials, words
 
 pytestmark = pytest.mark.anyio

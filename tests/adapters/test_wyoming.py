@@ -7,8 +7,8 @@ import pytest
 from engine.adapters.wyoming import WyomingOptions, WyomingVoice
 from engine.core.events import Stage
 from engine.errors import AdapterError, FailureKind
-from engine.simulated.base import Behaviour, Fault
-from engine.simulated.own_voices import WyomingServer
+from engine.sandbox.base import Behaviour, Fault
+from engine.sandbox.own_voices import WyomingServer
 from tests.adapters.drive import gather, make, opened, say
 
 pytestmark = pytest.mark.anyio

@@ -6,9 +6,9 @@ from starlette.routing import Mount
 
 from engine.agent import Agent
 from engine.errors import ConfigError
+from engine.sandbox.twilio_line import Stream, Webhook
 from engine.server import create_app
 from engine.server.pages import Pages
-from engine.simulated.twilio_line import Stream, Webhook
 from tests.server.servers import AUTH_TOKEN, hosting, make_config, serving
 from tests.server.test_sessions import page
 from tests.server.test_telephone import CALL

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from engine.errors import AdapterError, ConfigError, FailureKind
+from engine.sandbox.base import Behaviour
+from engine.sandbox.twilio import ACCOUNT, AUTH_TOKEN, TwilioServer
 from engine.server.carrier import CallOrder, TwilioApi, TwilioError, api_url, credentials
 from engine.settings import TwilioSettings
-from engine.simulated.base import Behaviour
-from engine.simulated.twilio import ACCOUNT, AUTH_TOKEN, TwilioServer
 
 HERE = {"account_sid": ACCOUNT, "auth_token": AUTH_TOKEN}
 ORDER = CallOrder(

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from engine.simulated.twilio import Callee
+from engine.sandbox.twilio import Callee
 from tests.server.servers import make_config, serving
 from tests.server.test_dialling import CONTROL, HER, world
 from tests.transports.wires import run

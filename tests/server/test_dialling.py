@@ -11,8 +11,8 @@ from engine.core.state import Run
 from engine.core.units import SECOND
 from engine.errors import AdapterError, ConfigError
 from engine.runtime.session import Session
-from engine.simulated.twilio import PUBLIC, Call, Callee, TwilioServer
-from engine.simulated.twilio_line import Refused, Webhook
+from engine.sandbox.twilio import PUBLIC, Call, Callee, TwilioServer
+from engine.sandbox.twilio_line import Refused, Webhook
 from tests.server.servers import Served, make_config, serving
 from tests.transports.wires import run
 

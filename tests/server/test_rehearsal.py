@@ -8,9 +8,9 @@ from engine import config
 from engine.core.commands import Message, Role
 from engine.core.events import Stage
 from engine.errors import ConfigError
+from engine.sandbox import SERVERS
+from engine.sandbox.base import Behaviour, Fault
 from engine.server.rehearsal import behaviours, rehearsing, with_keys
-from engine.simulated import SERVERS
-from engine.simulated.base import Behaviour, Fault
 from tests.adapters.drive import answered, question
 
 CHOSEN = {"ENGINE_ASR": "deepgram", "ENGINE_LLM": "anthropic", "ENGINE_TTS": "cartesia"}

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from engine.load import machine
-from engine.simulated.twilio_line import Refused, Webhook
+from engine.sandbox.twilio_line import Refused, Webhook
 from tests.server.test_serve import Served
 from tests.server.test_sessions import page
 from tests.telemetry.collector import Collector, collector

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine._codec import Resampler, pcm16_to_ulaw
 from engine.demo import make_agent
-from engine.simulated.twilio_line import Stream
+from engine.sandbox.twilio_line import Stream
 from tests.server.servers import AUTH_TOKEN, make_config, serving
 from tests.server.test_telephone import CALL, calling
 from tests.transports.wires import run

@@ -9,7 +9,7 @@ from websockets.exceptions import InvalidStatus
 
 from engine.agent import Agent, tool
 from engine.core.units import SECOND
-from engine.simulated.twilio_line import Refused, Stream, Webhook
+from engine.sandbox.twilio_line import Refused, Stream, Webhook
 from tests.server.servers import AUTH_TOKEN, Served, make_config, serving
 from tests.transports.wires import run
 

@@ -14,7 +14,7 @@ import pytest
 
 from engine.load import machine
 from engine.load.served import Served, own_server
-from engine.simulated.twilio_line import Refused, Stream, Webhook
+from engine.sandbox.twilio_line import Refused, Stream, Webhook
 from tests.transports.wires import run
 
 SETTINGS = """\

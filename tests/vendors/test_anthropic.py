@@ -3,8 +3,8 @@
 import anthropic
 import pytest
 
-from engine.simulated.anthropic import AnthropicServer
-from engine.simulated.base import KEY, Behaviour, Fault
+from engine.sandbox.anthropic import AnthropicServer
+from engine.sandbox.base import KEY, Behaviour, Fault
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ import pytest
 from assemblyai.streaming.v3 import AsyncRealTimeTranscriber, RealTimeEvents, RealTimeParameters
 from assemblyai.streaming.v3.models import RealTimeTranscriberOptions
 
-from engine.simulated.assemblyai import AssemblyAIServer
-from engine.simulated.base import KEY
+from engine.sandbox.assemblyai import AssemblyAIServer
+from engine.sandbox.base import KEY
 from tests.adapters.drive import frames
 
 pytestmark = pytest.mark.anyio

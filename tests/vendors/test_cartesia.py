@@ -6,9 +6,9 @@ import base64
 import cartesia
 import pytest
 
-from engine.simulated.base import KEY, Behaviour, Fault
-from engine.simulated.cartesia import CartesiaServer
-from engine.simulated.speech import Ear
+from engine.sandbox.base import KEY, Behaviour, Fault
+from engine.sandbox.cartesia import CartesiaServer
+from engine.sandbox.speech import Ear
 
 pytestmark = pytest.mark.anyio
 

@@ -6,10 +6,10 @@ import pytest
 from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
 from deepgram.core.api_error import ApiError
 
-from engine.simulated.base import KEY
-from engine.simulated.deepgram_asr import DeepgramServer
-from engine.simulated.deepgram_tts import AuraServer
-from engine.simulated.speech import Ear
+from engine.sandbox.base import KEY
+from engine.sandbox.deepgram_asr import DeepgramServer
+from engine.sandbox.deepgram_tts import AuraServer
+from engine.sandbox.speech import Ear
 from tests.adapters.drive import frames
 
 pytestmark = pytest.mark.anyio

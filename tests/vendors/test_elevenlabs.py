@@ -21,9 +21,9 @@ from elevenlabs.types import (
 from websockets.asyncio.client import connect
 
 from engine.adapters.elevenlabs import ElevenLabsOptions, ElevenLabsVoice
-from engine.simulated.base import KEY
-from engine.simulated.elevenlabs import ElevenLabsServer
-from engine.simulated.speech import Ear
+from engine.sandbox.base import KEY
+from engine.sandbox.elevenlabs import ElevenLabsServer
+from engine.sandbox.speech import Ear
 
 pytestmark = pytest.mark.anyio
 

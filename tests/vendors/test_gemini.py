@@ -7,8 +7,8 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from engine.simulated.base import KEY, Behaviour, Fault
-from engine.simulated.gemini import GeminiServer
+from engine.sandbox.base import KEY, Behaviour, Fault
+from engine.sandbox.gemini import GeminiServer
 
 pytestmark = pytest.mark.anyio
 

@@ -9,11 +9,11 @@ import pytest
 
 from engine.audio import Outlet
 from engine.core.units import AudioFormat
-from engine.simulated.base import KEY, Behaviour, Fault
-from engine.simulated.openai_llm import OpenAIServer
-from engine.simulated.openai_realtime import OpenAIRealtimeServer
-from engine.simulated.openai_speech import OpenAISpeechServer
-from engine.simulated.speech import Ear
+from engine.sandbox.base import KEY, Behaviour, Fault
+from engine.sandbox.openai_llm import OpenAIServer
+from engine.sandbox.openai_realtime import OpenAIRealtimeServer
+from engine.sandbox.openai_speech import OpenAISpeechServer
+from engine.sandbox.speech import Ear
 from tests.adapters.drive import frames
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from engine.simulated.speech import Word, speak, timings
+from engine.sandbox.speech import Word, speak, timings
 
 PIECE_MS = 200
 MP3 = b"\xff\xfb\x90\x64" + bytes(412)

@@ -12,8 +12,8 @@ import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider, bearer
-from engine.simulated.voices import MP3, pieces
+from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider, bearer
+from engine.sandbox.voices import MP3, pieces
 
 REQUIRED = ("model_id", "transcript", "voice", "output_format", "context_id")
 RATES_HZ = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)

@@ -5,7 +5,7 @@ import pytest
 
 from engine.audio import Outlet, decoder
 from engine.core.units import AudioFormat, Encoding
-from engine.simulated.speech import HUMAN_SCRIPT, Ear, speak, timings
+from engine.sandbox.speech import HUMAN_SCRIPT, Ear, speak, timings
 
 TEXT = "hello, is 9 o'clock free? quartz-jade mixes well."
 

@@ -11,8 +11,8 @@ import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Fault, HangUp, Peer, SocketProvider
-from engine.simulated.speech import Ear, Word
+from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
+from engine.sandbox.speech import Ear, Word
 
 REQUEST_ID = "00000000-0000-4000-8000-000000000001"
 INTERIM_MS = 250

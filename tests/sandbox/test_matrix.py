@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from engine.core.events import Stage
 from engine.core.policy import BALANCED
 from engine.core.units import MS, SECOND
-from tests.simulated.matrix import ANSWER, CHOSEN, FAULTS, SAID, all_calls, letters
+from tests.sandbox.matrix import ANSWER, CHOSEN, FAULTS, SAID, all_calls, letters
 
 HASTY = replace(BALANCED, llm_first_ns=SECOND, llm_stall_ns=SECOND, tts_first_ns=SECOND, final_wait_ns=400 * MS)
 """The same rules, with less patience, so that the test is quick."""

@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from engine.simulated.base import Happening, ModelProvider, bearer, stream
-from engine.simulated.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
+from engine.sandbox.base import Happening, ModelProvider, bearer, stream
+from engine.sandbox.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 TYPES = {
     400: "invalid_request_error",

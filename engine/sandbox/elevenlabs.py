@@ -12,9 +12,9 @@ import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
-from engine.simulated.speech import letters
-from engine.simulated.voices import MP3, Piece, pieces
+from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
+from engine.sandbox.speech import letters
+from engine.sandbox.voices import MP3, Piece, pieces
 
 CONTEXTS_MAX = 5
 

@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from engine.simulated.base import Happening, ModelProvider, bearer, stream
-from engine.simulated.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
+from engine.sandbox.base import Happening, ModelProvider, bearer, stream
+from engine.sandbox.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded", 503: "server_is_overloaded"}
 

@@ -19,8 +19,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from engine.simulated.base import Behaviour, SimulatedProvider
-from engine.simulated.twilio_line import Instruction, Refused, Stream, read_twiml, sign
+from engine.sandbox.base import Behaviour, SimulatedProvider
+from engine.sandbox.twilio_line import Instruction, Refused, Stream, read_twiml, sign
 
 ACCOUNT = "AC" + 32 * "0"
 AUTH_TOKEN = "simulated-auth-token"  # noqa: S105 - good here only

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
-from engine.simulated.deepgram_asr import REQUEST_ID, DeepgramHost
-from engine.simulated.voices import MP3, pieces
+from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
+from engine.sandbox.deepgram_asr import REQUEST_ID, DeepgramHost
+from engine.sandbox.voices import MP3, pieces
 
 RATES_HZ = (8_000, 16_000, 24_000, 32_000, 48_000)
 TEXT_CHARS_MAX = 2_000

@@ -5,8 +5,8 @@ import numpy as np
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Fault, HangUp, Peer, SocketProvider
-from engine.simulated.speech import Ear
+from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
+from engine.sandbox.speech import Ear
 
 END_MS = 300
 

@@ -17,9 +17,9 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from engine.simulated.base import GARBAGE, Fault, HangUp, Line, ModelProvider, SimulatedProvider, read_json
-from engine.simulated.speech import speak
-from engine.simulated.voices import MP3, pieces
+from engine.sandbox.base import GARBAGE, Fault, HangUp, Line, ModelProvider, SimulatedProvider, read_json
+from engine.sandbox.speech import speak
+from engine.sandbox.voices import MP3, pieces
 
 
 class PlainSound(ModelProvider):

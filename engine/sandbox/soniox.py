@@ -6,8 +6,8 @@ import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Fault, HangUp, Peer, SocketProvider, bearer
-from engine.simulated.speech import Ear
+from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider, bearer
+from engine.sandbox.speech import Ear
 
 END_MS = 300
 

@@ -12,8 +12,8 @@ import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Behaviour, Fault, HangUp, Peer, SocketProvider, bearer
-from engine.simulated.speech import Ear
+from engine.sandbox.base import Behaviour, Fault, HangUp, Peer, SocketProvider, bearer
+from engine.sandbox.speech import Ear
 
 PREFIX = "conversation.item.input_audio_transcription."
 COMMIT_MS_MIN = 100

@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from engine.simulated.base import Happening, ModelProvider, stream
-from engine.simulated.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
+from engine.sandbox.base import Happening, ModelProvider, stream
+from engine.sandbox.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
 SIGNATURE = "c2lnbmF0dXJl"

@@ -9,8 +9,8 @@ import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider, bearer
-from engine.simulated.voices import MP3, Piece, pieces
+from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider, bearer
+from engine.sandbox.voices import MP3, Piece, pieces
 
 
 class RimeServer(SocketProvider):

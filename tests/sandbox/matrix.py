@@ -21,10 +21,10 @@ from engine.core.units import SECOND
 from engine.errors import AdapterError
 from engine.runtime.effects import Providers
 from engine.runtime.host import Host
-from engine.simulated import simulated
-from engine.simulated.base import Behaviour, Fault, SimulatedProvider
-from engine.simulated.relay import Relay
-from engine.simulated.speech import Ear, speak
+from engine.sandbox import simulated
+from engine.sandbox.base import Behaviour, Fault, SimulatedProvider
+from engine.sandbox.relay import Relay
+from engine.sandbox.speech import Ear, speak
 from engine.transports.file import FileTransport
 from engine.transports.wav import Sound
 

@@ -7,8 +7,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from engine.simulated.base import Fault, HangUp, Peer, SocketProvider, read_json
-from engine.simulated.speech import Ear
+from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider, read_json
+from engine.sandbox.speech import Ear
 
 TOKEN = "session-token"  # noqa: S105  no secret: it is in the address
 

@@ -11,8 +11,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.simulated.base import Fault, HangUp, Peer, SocketProvider
-from engine.simulated.speech import Ear, Word
+from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
+from engine.sandbox.speech import Ear, Word
 
 PAUSE_MS = 150
 """Silence after which the utterance is told, before the turn is sure to be over."""

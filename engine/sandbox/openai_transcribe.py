@@ -8,8 +8,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from engine.simulated.base import GARBAGE, Fault, HangUp, Line, ModelProvider, bearer
-from engine.simulated.speech import Ear
+from engine.sandbox.base import GARBAGE, Fault, HangUp, Line, ModelProvider, bearer
+from engine.sandbox.speech import Ear
 
 
 class TranscriptionServer(ModelProvider):

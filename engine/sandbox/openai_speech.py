@@ -12,8 +12,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from engine.simulated.base import GARBAGE, Behaviour, Fault, Happening, Line, ModelProvider, bearer
-from engine.simulated.voices import MP3, pieces
+from engine.sandbox.base import GARBAGE, Behaviour, Fault, Happening, Line, ModelProvider, bearer
+from engine.sandbox.voices import MP3, pieces
 
 RATE_HZ = 24_000
 ODD = 7
