@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard engine/_*.pyx engine/_*.h)
 
-.PHONY: run test audit test-vendors lint simulate bench clean
+.PHONY: run test audit test-vendors lint simulate mutants bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/engine serve
@@ -33,6 +33,13 @@ lint: $(VENV)/.dev
 
 simulate: $(VENV)/.dev
 	$(BIN)/engine simulate --seeds 100000
+
+# Does the net catch fish? Hours on one core: every change mutmut makes to engine/core, and whether a test notices. Some of it:
+# make mutants ONLY='engine.core.speech.* engine.core.words.*'; what is left is listed by `mutmut results`.
+mutants: $(VENV)/.dev
+	$(BIN)/pip install --quiet --group mutation
+	$(BIN)/mutmut run --max-children 1 $(ONLY)
+	$(BIN)/mutmut results
 
 bench: $(VENV)/.dev
 	$(BIN)/pytest bench
