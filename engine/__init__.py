@@ -8,12 +8,13 @@ from engine.errors import ConfigError, EngineError, ToolError
 
 if TYPE_CHECKING:
     from engine.server import create_app
+    from engine.server.switchboard import Switchboard
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "ConfigError", "EngineError", "ToolError", "create_app", "tool"]
+__all__ = ["Agent", "ConfigError", "EngineError", "Switchboard", "ToolError", "create_app", "tool"]
 
-_LATE = {"create_app": "engine.server"}
+_LATE = {"Switchboard": "engine.server.switchboard", "create_app": "engine.server"}
 """Names whose modules import half the engine: fetched when they are asked for."""
 
 

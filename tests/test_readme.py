@@ -28,7 +28,11 @@ def test_the_app_of_the_readme_is_an_app(shown: dict[str, Any]) -> None:
     assert asyncio.run(shown["opening_hours"]("Sunday")) == "closed"
 
 
-def test_the_session_of_the_readme_answers_without_a_server(shown: dict[str, Any]) -> None:
+def test_the_caller_of_the_readme_is_answered_without_a_server(
+    shown: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LLM_MODEL")
+    monkeypatch.delenv("LLM_API_KEY")
     assert "appointment" in asyncio.run(shown["one_question"]("who are you?"))
 
 

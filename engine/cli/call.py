@@ -67,18 +67,16 @@ async def carry(found: Config, caller: Sound, watch: "Watch", lead_ns: int) -> t
     """The whole call. Returns how it ended, and what the caller heard."""
     loop = asyncio.get_running_loop()
     clock: Callable[[], int] = loop.time_ns if isinstance(loop, ElasticLoop) else time.monotonic_ns
-    switchboard = Switchboard(found, [watch.begin], clock=clock)
-    await switchboard.ready()
-    try:
+    async with Switchboard(found, [watch.begin], clock=clock) as switchboard:
         transport = FileTransport(caller, lead_ns=lead_ns)
         if isinstance(loop, ElasticLoop):
             loop.follow(lambda: watch.speed(switchboard))
-        outcome = await switchboard.host.call(transport, switchboard.agent, watch.call_id)
+        try:
+            outcome = await switchboard.call(transport, watch.call_id)
+        finally:
+            if isinstance(loop, ElasticLoop):
+                loop.follow(lambda: REAL_TIME)
         return outcome, transport.agent_sound
-    finally:
-        if isinstance(loop, ElasticLoop):
-            loop.follow(lambda: REAL_TIME)
-        await switchboard.stop()
 
 
 NOISE = (TTSWords, PlayoutAdvanced)

@@ -65,9 +65,7 @@ def device(given: str | None) -> Device:
 
 async def talk(found: Config, card: Card, screen: "Screen", watch: Watch, *, headphones: bool = False) -> Outcome:
     """One conversation, until the agent hangs up or Ctrl-C."""
-    switchboard = Switchboard(found, [watch.begin])
-    await switchboard.ready()
-    try:
+    async with Switchboard(found, [watch.begin]) as switchboard:
         microphone = Microphone(card, gate=not headphones, show=screen.show, levels=screen.levels)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -76,9 +74,7 @@ async def talk(found: Config, card: Card, screen: "Screen", watch: Watch, *, hea
             screen.line(
                 "Talk. With headphones, --headphones lets you interrupt as softly as you like. Ctrl-C hangs up."
             )
-        return await switchboard.host.call(microphone, switchboard.agent, watch.call_id)
-    finally:
-        await switchboard.stop()
+        return await switchboard.call(microphone, watch.call_id)
 
 
 class Screen:

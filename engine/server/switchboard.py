@@ -1,19 +1,28 @@
-"""From a configuration to a host that takes calls: the one place where providers, detector and observers are put together."""
+"""From a configuration to a host that takes calls: the one place where providers, detector and observers are put together.
+
+    async with Switchboard(agent) as switchboard:
+        outcome = await switchboard.call(transport)
+
+is the engine without a server, in a service that brings its callers itself.
+"""
 
 import asyncio
 import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Self
 
 from engine.adapters.vad import make_detector, warm
 from engine.agent import Agent
-from engine.config import Config
+from engine.config import Config, load
 from engine.core.events import Stage
 from engine.runtime.effects import Providers
 from engine.runtime.host import Host, ObserverFactory
+from engine.runtime.session import Outcome
 from engine.server.records import Records
 from engine.server.stalls import Stalls
+from engine.transports.base import Transport
 
 log = logging.getLogger("engine.server")
 
@@ -23,11 +32,17 @@ class Switchboard:
 
     def __init__(
         self,
-        config: Config,
+        agent: Agent | Config,
         observers: Sequence[ObserverFactory] = (),
         *,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
+        """agent: whom the calls are for, on what the environment configures; or a whole configuration.
+
+        observers: told of every step of every call, beside those that are configured.
+        Raises:    ConfigError.
+        """
+        config = load(agent=agent) if isinstance(agent, Agent) else agent
         self.agent: Agent = config.agent
         self._drain_ns = config.server.drain_ns
         names = config.agent.providers
@@ -53,6 +68,22 @@ class Switchboard:
         self._starting = asyncio.Lock()
         self._started = False
         self._stopped = False
+
+    async def __aenter__(self) -> Self:
+        """Raises ConfigError."""
+        await self.ready()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def call(self, transport: Transport, call_id: str = "") -> Outcome:
+        """Carry one call to its end, beside all others. Cancelling it hangs up.
+
+        call_id: what it is called in journals and traces; one is made up where it is empty.
+        Returns: how it ended; not `admitted` where there was no room.
+        """
+        return await self.host.call(transport, self.agent, call_id)
 
     @property
     def is_ready(self) -> bool:

@@ -7,11 +7,18 @@ peer: it may keep a buffer, echo marks (all at once after a clear), report posit
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from engine.core.units import SECOND
+from engine.core.units import ENGINE_FORMAT, SECOND
 from engine.errors import TransportClosed
 from engine.transports.base import Capabilities, Line
+
+Awaited = TypeVar("Awaited")
+
+SCREEN = Capabilities(name="memory", inbound=ENGINE_FORMAT, outbound=ENGINE_FORMAT, screen=True)
+"""The engine's own format both ways, and captions: `Peer.ask` reads them."""
+LAST_STATES = ("done", "interrupted", "failed")
+"""A caption of an agent's run in one of these is its last (runtime/captions.py)."""
 
 
 class Sent(NamedTuple):
@@ -25,9 +32,14 @@ class Sent(NamedTuple):
 class MemoryTransport:
     """The engine's end."""
 
-    def __init__(self, capabilities: Capabilities) -> None:
+    def __init__(self, capabilities: Capabilities = SCREEN) -> None:
+        """Inside a running event loop."""
         self._capabilities = capabilities
-        self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.carried: asyncio.Future[Line] = loop.create_future()
+        """The engine's side, as soon as it is there."""
+        self.ended: asyncio.Future[str] = loop.create_future()
+        """Why the call is over, as soon as it is."""
         self.peer = Peer(self)
 
     @property
@@ -37,23 +49,24 @@ class MemoryTransport:
     async def carry(self, line: Line) -> str:
         """Raises TransportClosed when the peer drops the line."""
         self.peer.line = line
-        return await self._closed
+        self.carried.set_result(line)
+        return await self.ended
 
     def send_audio(self, run: int, start_sample: int, sound: bytes) -> None:
-        if not self._closed.done():
+        if not self.ended.done():
             self.peer.take_audio(Sent(run, start_sample, sound))
 
     def send_mark(self, name: str) -> None:
-        if not self._closed.done():
+        if not self.ended.done():
             self.peer.take_mark(name)
 
     def clear(self, run: int) -> None:
-        if not self._closed.done():
+        if not self.ended.done():
             self.peer.take_clear(run)
 
     def send_message(self, message: Mapping[str, object]) -> None:
-        if not self._closed.done():
-            self.peer.messages.append(message)
+        if not self.ended.done():
+            self.peer.take_message(message)
 
     async def transfer(self, target: str) -> None:
         """Raises TransportClosed: there is nobody to hand over to."""
@@ -64,13 +77,13 @@ class MemoryTransport:
 
     def close(self, reason: str) -> None:
         """The line ends in the usual way. Idempotent."""
-        if not self._closed.done():
-            self._closed.set_result(reason)
+        if not self.ended.done():
+            self.ended.set_result(reason)
 
     def drop(self, reason: str) -> None:
         """The line breaks; the caller may come back on another transport."""
-        if not self._closed.done():
-            self._closed.set_exception(TransportClosed(reason))
+        if not self.ended.done():
+            self.ended.set_exception(TransportClosed(reason))
 
 
 class Peer:
@@ -87,6 +100,10 @@ class Peer:
         """All sound that ever arrived, dropped or not, in order."""
         self.played: list[Sent] = []
         """All sound that reached the ear, in order."""
+        self._run = 0
+        """The newest run of the agent that was shown."""
+        self._asked: tuple[int, asyncio.Future[str]] | None = None
+        """The newest run when a question was asked, and its answer."""
         self._queue: deque[Sent | str] = deque()
         self._room_ns = 0
         self._clock: Callable[[], int] | None = None
@@ -106,7 +123,36 @@ class Peer:
         """Vanish without a word."""
         self._transport.drop(reason)
 
+    async def ask(self, text: str) -> str:
+        """Type a whole turn, and wait for what the agent says to it: as much of it as was heard. One question at a time.
+
+        Only on a transport with a screen. Raises TransportClosed when the call ends first.
+        """
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        line = await self._unless_ended(self._transport.carried)
+        self._asked = self._run, answer
+        line.typed(text)
+        try:
+            return await self._unless_ended(answer)
+        finally:
+            self._asked = None
+
+    async def _unless_ended(self, awaited: "asyncio.Future[Awaited]") -> Awaited:
+        await asyncio.wait((awaited, self._transport.ended), return_when=asyncio.FIRST_COMPLETED)
+        if not awaited.done():
+            raise TransportClosed("the call ended before there was an answer")
+        return awaited.result()
+
     # What the engine sends.
+
+    def take_message(self, message: Mapping[str, object]) -> None:
+        self.messages.append(message)
+        run, state, text = message.get("run"), message.get("state"), message.get("text")
+        if message["type"] != "agent" or not isinstance(run, int):
+            return
+        self._run = max(self._run, run)
+        if self._asked is not None and run > self._asked[0] and state in LAST_STATES and not self._asked[1].done():
+            self._asked[1].set_result(str(text))
 
     def take_audio(self, sent: Sent) -> None:
         self._catch_up()

@@ -26,6 +26,9 @@ class Told(Line):
     def played(self, run: int, samples: int) -> None:
         self.said.append(("played", (run, samples)))
 
+    def typed(self, text: str) -> None:
+        self.said.append(("typed", text))
+
 
 def transport(**given: object) -> MemoryTransport:
     known: dict[str, object] = {
@@ -146,3 +149,45 @@ async def test_nothing_is_sent_after_the_end() -> None:
 async def test_there_is_nobody_to_hand_over_to() -> None:
     with pytest.raises(TransportClosed):
         await transport().transfer("+15551234")
+
+
+def show(made: MemoryTransport, run: int, state: str, text: str) -> None:
+    made.send_message({"type": "agent", "run": run, "text": text, "heard": 0, "state": state})
+
+
+@virtually
+async def test_a_question_is_answered_by_the_first_run_after_it() -> None:
+    made = MemoryTransport()
+    carrying = asyncio.create_task(made.carry(Told()))
+    show(made, 1, "speaking", "Hello")
+    asking = asyncio.create_task(made.peer.ask("who are you?"))
+    await asyncio.sleep(1)
+    show(made, 1, "interrupted", "Hel")
+    show(made, 2, "thinking", "")
+    show(made, 2, "done", "An engine.")
+    show(made, 3, "done", "Anything else?")
+    assert await asking == "An engine."
+    assert told(made) == [("typed", "who are you?")]
+    made.peer.hang_up()
+    await carrying
+
+
+@virtually
+async def test_a_question_to_a_call_that_ends_is_not_waited_for() -> None:
+    made = MemoryTransport()
+    asking = asyncio.create_task(made.peer.ask("who are you?"))
+    carrying = asyncio.create_task(made.carry(Told()))
+    await asyncio.sleep(0)
+    made.peer.hang_up()
+    with pytest.raises(TransportClosed, match="before there was an answer"):
+        await asking
+    await carrying
+
+
+@virtually
+async def test_a_question_to_a_call_that_is_refused_is_not_waited_for() -> None:
+    made = MemoryTransport()
+    asking = asyncio.create_task(made.peer.ask("who are you?"))
+    await made.hang_up("no room")
+    with pytest.raises(TransportClosed, match="before there was an answer"):
+        await asking
