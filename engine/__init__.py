@@ -3,8 +3,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from engine.agent import Agent, tool
+from engine.agent import Agent
 from engine.errors import ConfigError, EngineError, ToolError
+from engine.toolbox import tool
 
 if TYPE_CHECKING:
     from engine.server import create_app

@@ -19,7 +19,7 @@ from msgspec.structs import FieldInfo, fields, replace
 
 from engine.adapters.base import Options
 from engine.adapters.registry import PROVIDERS, provider_class
-from engine.agent import Agent, arguments_of
+from engine.agent import Agent
 from engine.core.events import Stage
 from engine.core.policy import PRESETS, Policy
 from engine.core.units import MS
@@ -43,6 +43,7 @@ from engine.settings import (
     setting_name,
     variables,
 )
+from engine.toolbox import arguments_of
 
 STAGES = (Stage.ASR, Stage.LLM, Stage.TTS)
 BUILD_SWITCHES = frozenset({"ENGINE_DEBUG", "ENGINE_SANITIZE", "ENGINE_NATIVE", "ENGINE_TRACEBACK"})

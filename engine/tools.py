@@ -9,10 +9,10 @@ among the names and never makes up a number.
 from collections.abc import Mapping
 from typing import Literal
 
-from engine.agent import Tool, make_tool, tool
 from engine.core.policy import OnInterrupt
 from engine.core.units import LIMITS, TARGET
 from engine.errors import ConfigError
+from engine.toolbox import Tool, make_tool, tool
 
 
 @tool(ends_call=True)

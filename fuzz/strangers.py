@@ -24,7 +24,7 @@ from msgspec import Struct
 from starlette.types import ASGIApp
 
 from engine import _codec
-from engine.agent import Agent, Toolbox, tool
+from engine.agent import Agent
 from engine.cli import show
 from engine.config import load
 from engine.errors import EngineError, JournalError, TransportClosed
@@ -42,6 +42,7 @@ from engine.server.gate import TOKEN_PREFIX, Gate, address_of
 from engine.server.signatures import genuine, signature
 from engine.server.tokens import Tokens
 from engine.telemetry import parse_traceparent
+from engine.toolbox import Toolbox, tool
 from engine.transports.browser import Browser
 from engine.transports.twilio import Twilio
 

@@ -3,8 +3,9 @@ import json
 
 import pytest
 
-from engine.agent import Agent, Toolbox
+from engine.agent import Agent
 from engine.errors import ConfigError
+from engine.toolbox import Toolbox
 from engine.tools import hang_up, transfer_to
 
 DESK = {"sales": "+15550003333", "billing": "sip:billing@example.com"}

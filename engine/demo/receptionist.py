@@ -6,10 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from engine.agent import Agent, Tool, tool
+from engine.agent import Agent
 from engine.demo.calendar import HORIZON_DAYS, Answer, Appointment, Calendar, Slots
 from engine.demo.domain import DOMAIN
 from engine.errors import ConfigError, ToolError
+from engine.toolbox import Tool, tool
 
 GREETING = "Hello, this is the appointment desk. How can I help you?"
 

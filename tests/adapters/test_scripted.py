@@ -8,9 +8,10 @@ import pytest
 
 from engine.adapters.base import LLMRequest
 from engine.adapters.scripted import UNABLE, Scripted, ScriptedOptions
-from engine.agent import Agent, tool
+from engine.agent import Agent
 from engine.core.commands import Message, Role
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
+from engine.toolbox import tool
 from tests.adapters.desk import Desk
 
 

@@ -7,9 +7,10 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from engine.agent import Agent, tool
+from engine.agent import Agent
 from engine.core.units import SECOND
 from engine.sandbox.twilio_line import Refused, Stream, Webhook
+from engine.toolbox import tool
 from tests.server.servers import AUTH_TOKEN, Served, make_config, serving
 from tests.transports.wires import run
 
