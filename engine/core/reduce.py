@@ -13,7 +13,19 @@ from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
-from engine.core import conversation, ear, idle, interruption, playout, recovery, response, speech, tools, turn
+from engine.core import (
+    conversation,
+    ear,
+    generation,
+    idle,
+    interruption,
+    playout,
+    recovery,
+    response,
+    speech,
+    tools,
+    turn,
+)
 from engine.core.commands import NOTHING, Commands, SetTimer
 from engine.core.events import (
     AdapterFailed,
@@ -116,9 +128,9 @@ RULES: dict[type[Fact], Row] = dict(
         on(ASRTurnResumed, turn.expect_more),
         on(ASREndOfTurn, turn.believe_end, ear.trust),
         on(TurnPredicted, turn.keep_prediction),
-        on(LLMToken, response.keep_token),
-        on(LLMToolCall, tools.take_call, response.await_call),
-        on(LLMDone, response.close_round),
+        on(LLMToken, generation.keep_token),
+        on(LLMToolCall, tools.take_call, generation.await_call),
+        on(LLMDone, generation.close_round),
         on(TTSStarted, playout.note_sound),
         on(TTSWords, playout.keep_words),
         on(TTSChunkDone, playout.keep_duration, speech.trust_voice),
@@ -149,8 +161,8 @@ SETTLE: tuple[Callable[[State], tuple[State, Commands]], ...] = (
     speech.give_up_waiting,
     playout.keep_books,
     tools.start_held,
-    response.go_on,
-    response.fill,
+    generation.go_on,
+    generation.fill,
     speech.speak,
     response.finish,
     conversation.keep_ended,
@@ -319,7 +331,7 @@ def deadlines(state: State) -> Deadlines:
         return NEVER
     wall: int | None = None
     audio: int | None = None
-    for part in (turn, interruption, ear, tools, recovery, speech, playout, response, idle):
+    for part in (turn, interruption, ear, tools, recovery, speech, playout, generation, response, idle):
         due = part.deadlines(state)
         if due is NEVER:
             continue

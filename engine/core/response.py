@@ -5,14 +5,11 @@ the turn is certain (speculative): then nothing of it is heard and no tool runs 
 one live run at most. Writes `state.response` alone.
 """
 
-import functools
-
 from msgspec.structs import replace
 
 from engine.core.chunking import spoken
 from engine.core.commands import (
     NOTHING,
-    CancelLLM,
     ClosePlayout,
     Commands,
     EndSession,
@@ -22,9 +19,6 @@ from engine.core.commands import (
 )
 from engine.core.events import (
     EndRequested,
-    LLMDone,
-    LLMToken,
-    LLMToolCall,
     SayRequested,
     SessionEnded,
     SessionStarted,
@@ -34,8 +28,7 @@ from engine.core.events import (
 from engine.core.floor import MACHINES, floor_run, ledger_of
 from engine.core.playout import is_heard_out, is_stalled
 from engine.core.recovery import ask, drop_run, stop_run
-from engine.core.state import NEVER, CallState, Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
-from engine.core.tools import call_of, is_open, spec_of
+from engine.core.state import Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
 from engine.core.turn import endpoint_wait, words_of
 from engine.core.units import LIMITS
 from engine.core.words import normalised
@@ -51,61 +44,6 @@ def greet(state: State, event: SessionStarted) -> tuple[State, Commands]:
     if not event.setup.greeting:
         return state, NOTHING
     return _queue(state, Say(event.setup.greeting, Cause.GREETING, event.setup.greeting_interruptible)), NOTHING
-
-
-def keep_token(state: State, event: LLMToken) -> tuple[State, Commands]:
-    """More of the answer. The first of two hedged models to speak is the one we listen to."""
-    run = state.response.run
-    assert run is not None
-    others = tuple(request for request in run.requests if request.number != event.request)
-    speaker = next(request for request in run.requests if request.number == event.request)
-    text = run.text + spoken(event.text)
-    run = replace(
-        run,
-        text=text[: LIMITS.response_chars],
-        requests=(replace(speaker, token_at=state.at),),
-        provider=speaker.provider,
-        first_token_at=state.at if run.first_token_at is None else run.first_token_at,
-    )
-    cancelled = [CancelLLM(run=run.number, request=other.number) for other in others]
-    if len(text) > LIMITS.response_chars:
-        cancelled.append(CancelLLM(run=run.number, request=event.request))
-        run = _closed(replace(run, requests=()))
-    return replace(state, response=replace(state.response, run=run)), tuple(cancelled)
-
-
-def await_call(state: State, event: LLMToolCall) -> tuple[State, Commands]:
-    """The model called a tool; `tools.take_call` has just written it down."""
-    run = state.response.run
-    assert run is not None
-    others = tuple(request for request in run.requests if request.number != event.request)
-    speaker = next(request for request in run.requests if request.number == event.request)
-    run = replace(
-        run,
-        calls=(*run.calls, state.tools.made),
-        requests=(replace(speaker, token_at=state.at),),
-        provider=speaker.provider,
-        called_at=state.at,
-        filled=False,
-    )
-    cancelled = tuple(CancelLLM(run=run.number, request=other.number) for other in others)
-    return replace(state, response=replace(state.response, run=run)), cancelled
-
-
-def close_round(state: State, event: LLMDone) -> tuple[State, Commands]:
-    """The model has finished; if it called tools, the answer has not."""
-    run = state.response.run
-    assert run is not None
-    others = tuple(request for request in run.requests if request.number != event.request)
-    run = replace(run, requests=(), tries=0)
-    if not run.calls:
-        run = _closed(run)
-    cancelled = tuple(CancelLLM(run=run.number, request=other.number) for other in others)
-    return replace(state, response=replace(state.response, run=run)), cancelled
-
-
-def _closed(run: Run) -> Run:
-    return replace(run, written=True, rounds=(*run.rounds, Round(len(run.text), run.calls)), calls=())
 
 
 def queue_text(state: State, event: SayRequested) -> tuple[State, Commands]:
@@ -359,73 +297,12 @@ def _guess_audio_ns(state: State) -> int | None:
     return turn.quiet_ns + state.setup.policy.speculate_stable_ns
 
 
-# Tools.
-
-
-def go_on(state: State) -> tuple[State, Commands]:
-    """All tools of the round have answered: the model goes on, in the same run."""
-    run = state.response.run
-    if run is None or not run.calls or run.requests or any(is_open(state, number) for number in run.calls):
-        return state, NOTHING
-    text = run.text if not run.text or run.text[-1].isspace() else run.text + " "
-    done = [call for call in map(functools.partial(call_of, state), run.calls) if call and call.state is CallState.DONE]
-    specs = [(call, spec) for call in done if (spec := spec_of(state, call.name)) is not None]
-    ends = any(spec.ends_call for _, spec in specs)
-    targets = [target_in(call.output) for call, spec in specs if spec.transfers_call]
-    run = replace(
-        run,
-        text=text,
-        rounds=(*run.rounds, Round(len(text), run.calls)),
-        calls=(),
-        then_end="ended by the agent" if ends else run.then_end,
-        then_transfer=targets[-1] if targets else run.then_transfer,
-    )
-    if len(run.rounds) >= state.setup.policy.tool_rounds:
-        run = replace(run, written=True)
-        return replace(state, response=replace(state.response, run=run)), NOTHING
-    return ask(replace(state, response=replace(state.response, run=run)), run, run.provider)
-
-
-def target_in(output: str) -> str:
-    """Where a tool that hands the caller over sends them."""
-    return output.partition("\n")[0].strip()[: LIMITS.target_chars]
-
-
-def fill(state: State) -> tuple[State, Commands]:
-    """A slow tool is not silence: say so, once."""
-    run, at = state.response.run, _fill_at(state)
-    if run is None or at is None or state.at < at:
-        return state, NOTHING
-    words = next((filler for filler in (_filler(state, number) for number in run.calls) if filler), "")
-    text = f"{run.text} {spoken(words)}".lstrip() if words else run.text
-    run = replace(run, filled=True, text=text)
-    return replace(state, response=replace(state.response, run=run)), NOTHING
-
-
-def _filler(state: State, number: int) -> str:
-    call = call_of(state, number)
-    spec = spec_of(state, call.name) if call is not None else None
-    return (spec.filler if spec is not None else "") or state.setup.policy.filler
-
-
-def _fill_at(state: State) -> int | None:
-    run, wait = floor_run(state), state.setup.policy.filler_ns
-    if run is None or not wait or run.filled or not run.calls or run.requests:
-        return None
-    ledger = ledger_of(state, run.number)
-    if ledger is None or not is_heard_out(ledger) or ledger.cut < len(run.text):
-        return None
-    return max(run.called_at, ledger.moved_at) + wait
-
-
 def deadlines(state: State) -> Deadlines:
-    wall, audio = _fill_at(state), _guess_audio_ns(state)
-    owes = (
-        state.response.says or state.turn.taken > state.response.answered or state.tools.detached > state.response.told
-    )
-    if owes and state.response.run is None and state.turn.speaking:
-        wall = _believed_until(state)
-    if state.lost_at is not None and not state.response.ending:
-        lost = state.lost_at + state.setup.policy.line_lost_ns
-        wall = lost if wall is None else min(wall, lost)
-    return NEVER if wall is None and audio is None else Deadlines(wall, audio)
+    response = state.response
+    wall: list[int] = []
+    owes = response.says or state.turn.taken > response.answered or state.tools.detached > response.told
+    if owes and response.run is None and state.turn.speaking:
+        wall.append(_believed_until(state))
+    if state.lost_at is not None and not response.ending:
+        wall.append(state.lost_at + state.setup.policy.line_lost_ns)
+    return Deadlines(min(wall, default=None), _guess_audio_ns(state))

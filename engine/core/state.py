@@ -221,7 +221,7 @@ class Say(Struct, frozen=True, gc=False):
 
 
 class Response(Struct, frozen=True, gc=False, kw_only=True):
-    """The agent's side: the live run and those before it. (response.py)"""
+    """The agent's side: the live run and those before it. (response.py; generation.py and recovery.py for the live one)"""
 
     run: Run | None = None
     past: tuple[Run, ...] = ()

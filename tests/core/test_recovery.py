@@ -1,12 +1,10 @@
 """What happens when a language model fails."""
 
-from engine.core.policy import Policy, Setup
+from engine.core.policy import Setup
 from engine.core.state import RunEnd
-from engine.core.units import MS
 from tests.script import check
 
 CALLED = Setup(asr=("ear",), llm=("model", "spare"), tts=("voice",))
-GIVEN = Setup(llm=("model", "spare"), tts=("voice",), policy=Policy(llm_hedge_ns=600 * MS))
 MADE = Setup(llm=("model",), tts=("voice",))
 
 
@@ -93,20 +91,6 @@ def test_when_no_model_is_left_the_agent_apologises_and_the_call_goes_on() -> No
     assert state.response.failures == 1
     assert state.response.past[-1].end is RunEnd.FAILED
     assert state.conversation.messages[-1].text == state.setup.policy.apology
-
-
-def test_the_first_of_two_hedged_models_to_speak_is_heard() -> None:
-    state = check(
-        """
-        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
-        1100  timer                                   -> llm r1 "hello" by=spare
-        1300
-        1400  llm r1 "Hi."                            -> cancel llm r1 q1
-        """,
-        GIVEN,
-    )
-    assert state.response.run is not None
-    assert state.response.run.provider == 1
 
 
 def test_three_failed_runs_in_a_row_end_the_call_with_a_farewell() -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from engine.core import (
     conversation,
     ear,
+    generation,
     idle,
     interruption,
     playout,
@@ -70,6 +71,7 @@ WRITES = {
     ear: {"ear"},
     tools: {"tools"},
     recovery: {"response"},
+    generation: {"response"},
     response: {"response", "ended"},
     speech: {"playout"},
     playout: {"playout"},

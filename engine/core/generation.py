@@ -1,0 +1,133 @@
+"""What the model contributes to the live run: its tokens, its tool calls, and going on when the tools have answered.
+
+An answer is written in rounds: text, then perhaps tool calls; their results open the next round, in the same run. The first of two
+hedged models to speak is the one we listen to. Writes `state.response` alone.
+"""
+
+import functools
+
+from msgspec.structs import replace
+
+from engine.core.chunking import spoken
+from engine.core.commands import NOTHING, CancelLLM, Commands
+from engine.core.events import LLMDone, LLMToken, LLMToolCall
+from engine.core.floor import floor_run, ledger_of
+from engine.core.playout import is_heard_out
+from engine.core.recovery import ask
+from engine.core.state import NEVER, CallState, Deadlines, Round, Run, State
+from engine.core.tools import call_of, is_open, spec_of
+from engine.core.units import LIMITS
+
+# Facts into the slice.
+
+
+def keep_token(state: State, event: LLMToken) -> tuple[State, Commands]:
+    """More of the answer."""
+    run, cancelled = _listened_to(state, event.request)
+    text = run.text + spoken(event.text)
+    run = replace(
+        run,
+        text=text[: LIMITS.response_chars],
+        first_token_at=state.at if run.first_token_at is None else run.first_token_at,
+    )
+    if len(text) > LIMITS.response_chars:
+        cancelled = (*cancelled, CancelLLM(run=run.number, request=event.request))
+        run = _closed(run)
+    return replace(state, response=replace(state.response, run=run)), cancelled
+
+
+def await_call(state: State, event: LLMToolCall) -> tuple[State, Commands]:
+    """The model called a tool; `tools.take_call` has just written it down."""
+    run, cancelled = _listened_to(state, event.request)
+    run = replace(run, calls=(*run.calls, state.tools.made), called_at=state.at, filled=False)
+    return replace(state, response=replace(state.response, run=run)), cancelled
+
+
+def close_round(state: State, event: LLMDone) -> tuple[State, Commands]:
+    """The model has finished; if it called tools, the answer has not."""
+    run = state.response.run
+    assert run is not None
+    others = tuple(request for request in run.requests if request.number != event.request)
+    run = replace(run, requests=(), tries=0) if run.calls else _closed(run)
+    cancelled = tuple(CancelLLM(run=run.number, request=other.number) for other in others)
+    return replace(state, response=replace(state.response, run=run)), cancelled
+
+
+def _listened_to(state: State, number: int) -> tuple[Run, Commands]:
+    """The live run with this request alone, and the order to cancel the other of two that were hedged."""
+    run = state.response.run
+    assert run is not None
+    speaker = next(request for request in run.requests if request.number == number)
+    others = (request for request in run.requests if request.number != number)
+    cancelled = tuple(CancelLLM(run=run.number, request=other.number) for other in others)
+    return replace(run, requests=(replace(speaker, token_at=state.at),), provider=speaker.provider), cancelled
+
+
+def _closed(run: Run) -> Run:
+    """The answer is whole: no request and no call is under way."""
+    rounds = (*run.rounds, Round(len(run.text), run.calls))
+    return replace(run, requests=(), tries=0, written=True, rounds=rounds, calls=())
+
+
+# When the tools have answered, and when they are slow.
+
+
+def go_on(state: State) -> tuple[State, Commands]:
+    """All tools of the round have answered: the model goes on, in the same run."""
+    run = state.response.run
+    if run is None or not run.calls or run.requests or any(is_open(state, number) for number in run.calls):
+        return state, NOTHING
+    text = run.text if not run.text or run.text[-1].isspace() else run.text + " "
+    done = [call for call in map(functools.partial(call_of, state), run.calls) if call and call.state is CallState.DONE]
+    specs = [(call, spec) for call in done if (spec := spec_of(state, call.name)) is not None]
+    ends = any(spec.ends_call for _, spec in specs)
+    targets = [target_in(call.output) for call, spec in specs if spec.transfers_call]
+    run = replace(
+        run,
+        text=text,
+        rounds=(*run.rounds, Round(len(text), run.calls)),
+        calls=(),
+        then_end="ended by the agent" if ends else run.then_end,
+        then_transfer=targets[-1] if targets else run.then_transfer,
+    )
+    if len(run.rounds) >= state.setup.policy.tool_rounds:
+        run = replace(run, written=True)
+        return replace(state, response=replace(state.response, run=run)), NOTHING
+    return ask(replace(state, response=replace(state.response, run=run)), run, run.provider)
+
+
+def target_in(output: str) -> str:
+    """Where a tool that hands the caller over sends them."""
+    return output.partition("\n")[0].strip()[: LIMITS.target_chars]
+
+
+def fill(state: State) -> tuple[State, Commands]:
+    """A slow tool is not silence: say so, once."""
+    run, at = state.response.run, _fill_at(state)
+    if run is None or at is None or state.at < at:
+        return state, NOTHING
+    words = next((filler for filler in (_filler(state, number) for number in run.calls) if filler), "")
+    text = f"{run.text} {spoken(words)}".lstrip() if words else run.text
+    run = replace(run, filled=True, text=text)
+    return replace(state, response=replace(state.response, run=run)), NOTHING
+
+
+def _filler(state: State, number: int) -> str:
+    call = call_of(state, number)
+    spec = spec_of(state, call.name) if call is not None else None
+    return (spec.filler if spec is not None else "") or state.setup.policy.filler
+
+
+def _fill_at(state: State) -> int | None:
+    run, wait = floor_run(state), state.setup.policy.filler_ns
+    if run is None or not wait or run.filled or not run.calls or run.requests:
+        return None
+    ledger = ledger_of(state, run.number)
+    if ledger is None or not is_heard_out(ledger) or ledger.cut < len(run.text):
+        return None
+    return max(run.called_at, ledger.moved_at) + wait
+
+
+def deadlines(state: State) -> Deadlines:
+    wall = _fill_at(state)
+    return NEVER if wall is None else Deadlines(wall)
