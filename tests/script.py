@@ -17,12 +17,15 @@
 - A line with nothing but a time lets time pass. `SetTimer` is never shown.
 - The session begins by itself at 0 (what that leads to is not compared) unless the first fact is `session`.
 - A script that begins with `recorded`, which is what `engine show` prints, is fed as it stands: every timer is in it.
+- After every step the state and the orders are what their declarations say, all the way down.
 - Only what a line says of an order is compared. `[Phase]` after the orders is compared too where it is written.
 """
 
 import difflib
 import textwrap
 from collections.abc import Callable
+
+from msgspec import msgpack
 
 from engine.core.commands import Commands
 from engine.core.events import Clock, Event, SessionStarted, TimerFired, TransportLost, TransportResumed
@@ -45,6 +48,7 @@ SETUP = Setup(asr=("ear",), llm=("model",), tts=("voice",))
 Observer = Callable[[Event, State, State, Commands], None]
 TIMERS_MAX = 1_000
 """Between two lines. More is a deadline that does not move."""
+STATES, ORDERS = msgpack.Decoder(State), msgpack.Decoder(Commands)
 
 
 def check(script: str, setup: Setup = SETUP, *, seed: int = 0, observer: Observer | None = None) -> State:
@@ -179,6 +183,7 @@ class Call:
         fact = write_event(event, self.context, self.audio_ns())
         before = self.state
         self.state, commands = reduce(before, event)
+        assert_well_formed(self.state, commands)
         if self.observer:
             self.observer(event, before, self.state, commands)
         self.context.saw(event)
@@ -193,6 +198,12 @@ class Call:
         fits = fits and all(expected.fits(command) for expected, command in zip(line.orders, shown, strict=True))
         self.expected.append(line.source)
         self.actual.append(line.source if fits else write_line(line.at, fact, orders, phase, width=5))
+
+
+def assert_well_formed(state: State, commands: Commands) -> None:
+    """Every field holds what it is declared to hold: a state, or orders, written down are read back as they were."""
+    assert STATES.decode(msgpack.encode(state)) == state
+    assert ORDERS.decode(msgpack.encode(commands)) == commands
 
 
 def first_word(line: Line) -> str:

@@ -51,6 +51,7 @@ from engine.core.policy import OnInterrupt, Setup, ToolSpec
 from engine.core.reduce import PHASES, RULES, SETTLE, begin
 from engine.core.state import Phase, State
 from engine.core.units import LIMITS, MS, SECOND
+from tests.script import assert_well_formed
 
 SETUP = Setup(
     greeting="Hello.",
@@ -162,13 +163,14 @@ def assert_bounded(state: State) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(facts(), max_size=60))
-def test_reduce_is_total_bounded_and_repeatable_for_any_facts_in_any_order(events: list[Any]) -> None:
+def test_reduce_is_total_bounded_repeatable_and_well_formed_for_any_facts_in_any_order(events: list[Any]) -> None:
     first = again = begin()
     for event in [SessionStarted(setup=SETUP), *events]:
         before = first
         first, commands = reduce.reduce(first, event)
         again, repeated = reduce.reduce(again, event)
         assert commands == repeated
+        assert_well_formed(first, commands)
         assert first.at >= before.at
         assert first.audio_ns >= before.audio_ns
         assert first.deadlines.wall_ns is None or first.deadlines.wall_ns > first.at
