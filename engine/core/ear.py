@@ -6,9 +6,18 @@ While no recogniser listens the runtime keeps the caller's sound, and gives it t
 from msgspec.structs import replace
 
 from engine.core.commands import NOTHING, Commands, StartASR, StopASR
-from engine.core.events import AdapterFailed, ASREndOfTurn, ASRFinal, ASROpened, ASRPartial, SessionStarted, Stage
-from engine.core.retry import is_worth_retrying
-from engine.core.state import NEVER, Deadlines, Ear, State, TurnEnd
+from engine.core.events import (
+    AdapterFailed,
+    ASREndOfTurn,
+    ASRFinal,
+    ASROpened,
+    ASRPartial,
+    OutagesChanged,
+    SessionStarted,
+    Stage,
+)
+from engine.core.retry import choose, is_worth_retrying, keep_or_leave
+from engine.core.state import NEVER, Deadlines, State, TurnEnd
 from engine.errors import FailureKind
 
 DEAF_TURNS = 2
@@ -17,7 +26,7 @@ DEAF_TURNS = 2
 
 def begin_listening(state: State, event: SessionStarted) -> tuple[State, Commands]:
     """Listen from the first moment: the caller may speak before the greeting is over."""
-    return _listen(state, 0) if state.setup.asr else (state, NOTHING)
+    return _listen(state, _first(state)) if state.setup.asr else (state, NOTHING)
 
 
 def note_open(state: State, event: ASROpened) -> tuple[State, Commands]:
@@ -30,15 +39,29 @@ def trust(state: State, event: ASRPartial | ASRFinal | ASREndOfTurn) -> tuple[St
     A partial is no proof of that: one that dies after a few words, each time it is tried, would be tried for ever.
     """
     ear = state.ear
-    tries = ear.tries if type(event) is ASRPartial else 0
-    if (tries, 0) == (ear.tries, ear.unheard):
+    tries, tried = (ear.tries, ear.tried) if type(event) is ASRPartial else (0, ())
+    if (tries, tried, 0) == (ear.tries, ear.tried, ear.unheard):
         return state, NOTHING
-    return replace(state, ear=replace(ear, tries=tries, unheard=0)), NOTHING
+    return replace(state, ear=replace(ear, tries=tries, tried=tried, unheard=0)), NOTHING
 
 
 def change_ear(state: State, event: AdapterFailed) -> tuple[State, Commands]:
     """A recogniser failed: again, or the next one."""
     return _recover(state, event.kind, event.retry_ns) if event.stage is Stage.ASR else (state, NOTHING)
+
+
+def heed_outage(state: State, event: OutagesChanged) -> tuple[State, Commands]:
+    """Other calls know by now that the recogniser we wait for does not answer. One that hears us is kept."""
+    ear, names, out = state.ear, state.setup.asr, state.outages.asr
+    if not ear.number or ear.open or state.response.ending:
+        return state, NOTHING
+    other = keep_or_leave(ear.provider, names, out, ear.tried)
+    if other == ear.provider:
+        return state, NOTHING
+    down = replace(ear, tries=0, tried=(*ear.tried, ear.provider))
+    connecting = ear.retry_at is None
+    state, commands = _listen(replace(state, ear=down), other)
+    return state, (StopASR(ear=ear.number), *commands) if connecting else commands
 
 
 def tend(state: State) -> tuple[State, Commands]:
@@ -68,6 +91,12 @@ def _judge(state: State) -> tuple[State, Commands]:
     return _recover(state, FailureKind.TIMEOUT, 0) if unheard >= DEAF_TURNS else (state, NOTHING)
 
 
+def _first(state: State) -> int:
+    place = choose(state.setup.asr, state.outages.asr)
+    assert place is not None, "an ear without a recogniser"
+    return place
+
+
 def _listen(state: State, provider: int) -> tuple[State, Commands]:
     number = state.ear.number + 1
     ear = replace(state.ear, number=number, provider=provider, open=False, retry_at=None, asked_at=state.at)
@@ -81,18 +110,16 @@ def _recover(state: State, kind: FailureKind, retry_ns: int) -> tuple[State, Com
         ear, open=False, unheard=0, tries=ear.tries + 1, down_at=state.at if ear.down_at is None else ear.down_at
     )
     state, stop = replace(state, ear=down), StopASR(ear=ear.number)
-    others = ear.provider + 1 < len(state.setup.asr)
-    if is_worth_retrying(policy, kind, failures=down.tries, retry_ns=retry_ns, others=others):
+    names, out, tried = state.setup.asr, state.outages.asr, (*ear.tried, ear.provider)
+    other, is_out = choose(names, out, tried), names[ear.provider] in out
+    if is_worth_retrying(policy, kind, failures=down.tries, retry_ns=retry_ns, others=other is not None, out=is_out):
         wait = max(retry_ns, policy.retry_ns * 2 ** (down.tries - 1))
         return replace(state, ear=replace(down, retry_at=state.at + wait)), (stop,)
-    if others:
-        state, commands = _listen(replace(state, ear=replace(down, tries=0)), ear.provider + 1)
+    if other is not None:
+        state, commands = _listen(replace(state, ear=replace(down, tries=0, tried=tried)), other)
         return state, (stop, *commands)
-    return replace(state, ear=_from_the_top(down, state.at + policy.retry_ns_max)), (stop,)
-
-
-def _from_the_top(ear: Ear, retry_at: int) -> Ear:
-    return replace(ear, provider=0, tries=0, retry_at=retry_at)
+    top = replace(down, provider=_first(state), tries=0, tried=(), retry_at=state.at + policy.retry_ns_max)
+    return replace(state, ear=top), (stop,)
 
 
 def deadlines(state: State) -> Deadlines:

@@ -38,6 +38,14 @@ class Clock(StrEnum):
     AUDIO = "audio"
 
 
+class Outages(Struct, frozen=True, gc=False, kw_only=True):
+    """Providers that have lately failed the calls of this process, by name: they are asked when no other is left."""
+
+    asr: tuple[str, ...] = ()
+    llm: tuple[str, ...] = ()
+    tts: tuple[str, ...] = ()
+
+
 # The session.
 
 
@@ -49,6 +57,8 @@ class SessionStarted(Fact, frozen=True, gc=False, kw_only=True):
     """The only chance in a session: jitter of retries."""
     call_id: str = ""
     """The carrier's name for this call, or ours."""
+    outages: Outages = Outages()
+    """What is known of the providers when the call begins."""
 
 
 class SessionEnded(Fact, frozen=True, gc=False, kw_only=True):
@@ -337,6 +347,13 @@ class AdapterFailed(Fact, frozen=True, gc=False, kw_only=True):
     """For a synthesizer: the chunk's sound that is in hand all the same."""
 
 
+class OutagesChanged(Fact, frozen=True, gc=False, kw_only=True):
+    """Other calls have found a provider failing, or well again."""
+
+    outages: Outages = Outages()
+    """All that are known now."""
+
+
 # The embedder's wishes.
 
 
@@ -381,7 +398,7 @@ Event = (
     | LLMToken | LLMToolCall | LLMDone
     | TTSStarted | TTSWords | TTSChunkDone
     | PlayoutStarted | PlayoutAdvanced | PlayoutPaused | PlayoutCleared | PlayoutDone
-    | ToolResult | TimerFired | RunCancelled | AdapterFailed
+    | ToolResult | TimerFired | RunCancelled | AdapterFailed | OutagesChanged
     | SayRequested | InterruptRequested | EndRequested | TransferRequested | TransferFailed
 )  # fmt: skip
 """The whole vocabulary. `reduce.RULES` has a row for each, or the engine does not import."""

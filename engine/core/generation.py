@@ -13,7 +13,7 @@ from engine.core.commands import NOTHING, CancelLLM, Commands
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
 from engine.core.floor import floor_run, ledger_of
 from engine.core.playout import is_heard_out
-from engine.core.recovery import ask
+from engine.core.recovery import ask, outrun, same_model
 from engine.core.state import NEVER, CallState, Deadlines, Round, Run, State
 from engine.core.tools import call_of, is_open, spec_of
 from engine.core.units import LIMITS
@@ -23,7 +23,7 @@ from engine.core.units import LIMITS
 
 def keep_token(state: State, event: LLMToken) -> tuple[State, Commands]:
     """More of the answer."""
-    run, cancelled = _listened_to(state, event.request)
+    state, run, cancelled = _listened_to(state, event.request)
     text = run.text + spoken(event.text)
     run = replace(
         run,
@@ -38,7 +38,7 @@ def keep_token(state: State, event: LLMToken) -> tuple[State, Commands]:
 
 def await_call(state: State, event: LLMToolCall) -> tuple[State, Commands]:
     """The model called a tool; `tools.take_call` has just written it down."""
-    run, cancelled = _listened_to(state, event.request)
+    state, run, cancelled = _listened_to(state, event.request)
     run = replace(run, calls=(*run.calls, state.tools.made), called_at=state.at, filled=False)
     return replace(state, response=replace(state.response, run=run)), cancelled
 
@@ -53,14 +53,15 @@ def close_round(state: State, event: LLMDone) -> tuple[State, Commands]:
     return replace(state, response=replace(state.response, run=run)), cancelled
 
 
-def _listened_to(state: State, number: int) -> tuple[Run, Commands]:
-    """The live run with this request alone, and the order to cancel the other of two that were hedged."""
+def _listened_to(state: State, number: int) -> tuple[State, Run, Commands]:
+    """The live run with this request alone, and the order to cancel the other of two that were hedged: one asked earlier was slow."""
     run = state.response.run
     assert run is not None
     speaker = next(request for request in run.requests if request.number == number)
-    others = (request for request in run.requests if request.number != number)
+    others = tuple(request for request in run.requests if request.number != number)
     cancelled = tuple(CancelLLM(run=run.number, request=other.number) for other in others)
-    return replace(run, requests=(replace(speaker, token_at=state.at),), provider=speaker.provider), cancelled
+    run = replace(run, requests=(replace(speaker, token_at=state.at),), provider=speaker.provider)
+    return outrun(state, speaker, others), run, cancelled
 
 
 def _closed(run: Run) -> Run:
@@ -93,7 +94,7 @@ def go_on(state: State) -> tuple[State, Commands]:
     if len(run.rounds) >= state.setup.policy.tool_rounds:
         run = replace(run, written=True)
         return replace(state, response=replace(state.response, run=run)), NOTHING
-    return ask(replace(state, response=replace(state.response, run=run)), run, run.provider)
+    return ask(replace(state, response=replace(state.response, run=run)), run, same_model(state, run))
 
 
 def target_in(output: str) -> str:

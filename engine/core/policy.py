@@ -119,6 +119,9 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     """Before the first retry; doubled for each further one. The caller is waiting: peers' 1 to 2 s are heard as silence."""
     retry_ns_max: int = 2 * SECOND
     """A provider that asks for a longer wait is skipped."""
+    rest_ns: int = 30 * SECOND
+    """A model given up in a call is asked after the others for this long in that call, so that no caller waits for it at every turn.
+    0: it is asked first again in the next run. Precedents: circuit breakers rest 5 s (Hystrix, Polly) to 60 s (resilience4j)."""
     failures: int = 3
     """Runs that failed one after the other before the agent says farewell and hangs up."""
     tool_rounds: int = 8

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from engine.core.chunking import spoken
 from engine.core.commands import NOTHING, CancelLLM, CancelTTS, ClearPlayout, Commands, Message, Role, StartLLM
 from engine.core.conversation import prompt_of
-from engine.core.events import AdapterFailed, Stage
+from engine.core.events import AdapterFailed, OutagesChanged, Stage
 from engine.core.floor import ledger_of
-from engine.core.retry import is_worth_retrying
+from engine.core.retry import choose, is_worth_retrying, keep_or_leave
 from engine.core.state import NEVER, Cause, Deadlines, Request, Round, Run, RunEnd, State
 from engine.core.units import LIMITS
 from engine.errors import FailureKind
@@ -39,6 +39,59 @@ def ask(state: State, run: Run, provider: int) -> tuple[State, Commands]:
     return replace(state, response=response), (command,)
 
 
+def first_model(state: State) -> int:
+    """Whom a new run asks."""
+    place = _next_model(state)
+    assert place is not None, "a run without a model"
+    return place
+
+
+def same_model(state: State, run: Run) -> int:
+    """Whom a run asks that goes on: the one that knows how it began, where that one still answers."""
+    return keep_or_leave(run.provider, state.setup.llm, state.outages.llm, run.tried)
+
+
+def _next_model(state: State, tried: tuple[int, ...] = ()) -> int | None:
+    """Models that have lately failed this call come after the others; those that fail other calls too come last."""
+    response, names, out = state.response, state.setup.llm, state.outages.llm
+    if response.resting and state.at < response.resting_until:
+        place = choose(names, out, (*tried, *response.resting))
+        if place is not None and names[place] not in out:
+            return place
+    return choose(names, out, tried)
+
+
+def outrun(state: State, speaker: Request, others: tuple[Request, ...]) -> State:
+    """A model that was asked later has spoken first."""
+    for slow in others:
+        if slow.asked_at < speaker.asked_at:
+            state = _rest(state, slow.provider)
+    return state
+
+
+def _rest(state: State, place: int) -> State:
+    """A model was given up, or is slow: the next runs of this call ask others first."""
+    response, wait = state.response, state.setup.policy.rest_ns
+    if not wait:
+        return state
+    resting = response.resting if state.at < response.resting_until else ()
+    resting = (*(other for other in resting if other != place), place)
+    return replace(state, response=replace(response, resting=resting, resting_until=state.at + wait))
+
+
+def heed_outage(state: State, event: OutagesChanged) -> tuple[State, Commands]:
+    """Other calls know by now that the model we wait for does not answer: ask the next at once."""
+    run = state.response.run
+    if run is None or run.hedged or (run.retry_at is None and not any(each.token_at is None for each in run.requests)):
+        return state, NOTHING
+    other = _hedge(state, run)
+    if other is None or state.setup.llm[run.provider] not in event.outages.llm:
+        return state, NOTHING
+    if run.requests:
+        return ask(state, replace(run, hedged=True), other)
+    return ask(_rest(state, run.provider), replace(run, tries=0, tried=(*run.tried, run.provider)), other)
+
+
 def change_model(state: State, event: AdapterFailed) -> tuple[State, Commands]:
     """A language model failed."""
     if event.stage is not Stage.LLM:
@@ -59,7 +112,9 @@ def watch_model(state: State) -> tuple[State, Commands]:
             return state, (CancelLLM(run=run.number, request=request.number), *commands)
     hedge = _hedge_at(state, run)
     if hedge is not None and state.at >= hedge:
-        return ask(state, replace(run, hedged=True), run.provider + 1)
+        other = _hedge(state, run)
+        assert other is not None
+        return ask(state, replace(run, hedged=True), other)
     return state, NOTHING
 
 
@@ -69,19 +124,23 @@ def _lose(state: State, number: int, kind: FailureKind, retry_ns: int) -> tuple[
     assert run is not None
     lost = next(request for request in run.requests if request.number == number)
     run = replace(run, requests=tuple(request for request in run.requests if request is not lost))
+    if run.requests:  # The hedge goes on.
+        run = replace(run, tried=(*run.tried, lost.provider))
     kept = replace(state, response=replace(state.response, run=run))
-    if run.requests or run.calls:  # The hedge goes on; or tools were called already, and must not be called twice.
+    if run.requests or run.calls:  # Tools that were called already must not be called twice.
         return kept, NOTHING
-    policy, tries, others = state.setup.policy, run.tries + 1, lost.provider + 1 < len(state.setup.llm)
+    policy, tries, tried = state.setup.policy, run.tries + 1, (*run.tried, lost.provider)
+    other = _next_model(state, tried)
+    out = state.setup.llm[lost.provider] in state.outages.llm
     if not run.committed:  # A guess that failed is no reason to guess again; the turn itself will ask.
         dropped = drop_run(kept, run, RunEnd.SUPERSEDED)
         return replace(dropped, response=replace(dropped.response, guesses=policy.guesses)), NOTHING
-    if is_worth_retrying(policy, kind, failures=tries, retry_ns=retry_ns, others=others):
+    if is_worth_retrying(policy, kind, failures=tries, retry_ns=retry_ns, others=other is not None, out=out):
         wait = max(retry_ns, _jittered(policy.retry_ns * 2 ** (tries - 1), state.seed + number))
-        waiting = replace(run, tries=tries, retry_at=state.at + wait)
+        waiting = replace(run, provider=lost.provider, tries=tries, retry_at=state.at + wait)
         return replace(state, response=replace(state.response, run=waiting)), NOTHING
-    if others:
-        return ask(kept, replace(run, tries=0, hedged=False), lost.provider + 1)
+    if other is not None:
+        return ask(_rest(kept, lost.provider), replace(run, tries=0, tried=tried, hedged=False), other)
     return _apologise(kept, run), NOTHING
 
 
@@ -127,10 +186,16 @@ def _due(state: State, request: Request) -> int:
 
 def _hedge_at(state: State, run: Run) -> int | None:
     wait = state.setup.policy.llm_hedge_ns
-    if not wait or run.hedged or len(run.requests) != 1 or run.provider + 1 >= len(state.setup.llm):
+    if not wait or run.hedged or len(run.requests) != 1 or run.requests[0].token_at is not None:
         return None
-    only = run.requests[0]
-    return only.asked_at + wait if only.token_at is None else None
+    return run.requests[0].asked_at + wait if _hedge(state, run) is not None else None
+
+
+def _hedge(state: State, run: Run) -> int | None:
+    """Who may be asked beside the one that is asked already: nobody who is known to be out."""
+    names = state.setup.llm
+    other = _next_model(state, (*run.tried, run.provider))
+    return other if other is not None and names[other] not in state.outages.llm else None
 
 
 def deadlines(state: State) -> Deadlines:

@@ -47,6 +47,7 @@ from engine.core.events import (
     LLMDone,
     LLMToken,
     LLMToolCall,
+    OutagesChanged,
     PlayoutAdvanced,
     PlayoutCleared,
     PlayoutDone,
@@ -92,11 +93,15 @@ def on(event: type[F], *steps: Step[F]) -> tuple[type[Fact], Row]:
 
 
 def begin_session(state: State, event: SessionStarted) -> tuple[State, Commands]:
-    return replace(state, started=True, setup=event.setup, seed=event.seed), NOTHING
+    return replace(state, started=True, setup=event.setup, seed=event.seed, outages=event.outages), NOTHING
 
 
 def note_answer(state: State, event: CallAnswered) -> tuple[State, Commands]:
     return replace(state, answered_by=event.by), NOTHING
+
+
+def note_outages(state: State, event: OutagesChanged) -> tuple[State, Commands]:
+    return replace(state, outages=event.outages), NOTHING
 
 
 def count_rejected(state: State, event: InputRejected) -> tuple[State, Commands]:
@@ -110,7 +115,7 @@ def only_time(state: State, event: RunCancelled) -> tuple[State, Commands]:
 
 RULES: dict[type[Fact], Row] = dict(
     [
-        on(SessionStarted, begin_session, ear.begin_listening, response.greet),
+        on(SessionStarted, begin_session, ear.begin_listening, speech.choose_voice, response.greet),
         on(SessionEnded, response.close),
         on(TransportLost, interruption.hold_line),
         on(TransportResumed, interruption.take_line),
@@ -143,6 +148,7 @@ RULES: dict[type[Fact], Row] = dict(
         on(TimerFired, turn.follow_level),
         on(RunCancelled, only_time),
         on(AdapterFailed, ear.change_ear, recovery.change_model, speech.change_voice, tools.fail_call),
+        on(OutagesChanged, note_outages, ear.heed_outage, recovery.heed_outage),
         on(SayRequested, response.queue_text),
         on(InterruptRequested, interruption.obey),
         on(EndRequested, response.queue_end),

@@ -27,7 +27,7 @@ from engine.core.events import (
 )
 from engine.core.floor import MACHINES, floor_run, ledger_of
 from engine.core.playout import is_heard_out, is_stalled
-from engine.core.recovery import ask, drop_run, stop_run
+from engine.core.recovery import ask, drop_run, first_model, stop_run
 from engine.core.state import Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
 from engine.core.turn import endpoint_wait, words_of
 from engine.core.units import LIMITS
@@ -257,7 +257,8 @@ def _begin_asking(
         turn=turn,
         committed=committed,
     )
-    state, commands = ask(replace(state, response=replace(state.response, run=run, runs=number)), run, 0)
+    state = replace(state, response=replace(state.response, run=run, runs=number))
+    state, commands = ask(state, run, first_model(state))
     return state, (OpenPlayout(run=number), *commands) if committed else commands
 
 

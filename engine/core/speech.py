@@ -7,16 +7,28 @@ from msgspec.structs import replace
 
 from engine.core.chunking import split_speakable
 from engine.core.commands import NOTHING, CancelTTS, Commands, Synthesize
-from engine.core.events import AdapterFailed, Stage
+from engine.core.events import AdapterFailed, SessionStarted, Stage
 from engine.core.floor import known_ledger, ledger_of
 from engine.core.playout import chars_heard, chunk_of, write, write_chunk
-from engine.core.retry import is_worth_retrying
+from engine.core.retry import choose, is_worth_retrying, keep_or_leave
 from engine.core.state import NEVER, Chunk, Deadlines, Ledger, Playout, Run, State
 from engine.core.units import LIMITS, SECOND
 from engine.errors import FailureKind
 
 GRACE_NS = 2 * SECOND
 """After the runtime should have reported a chunk as timed out."""
+
+
+def choose_voice(state: State, event: SessionStarted) -> tuple[State, Commands]:
+    """The call's first voice: it is connected before there is anything to say."""
+    return _with_voice(state), NOTHING
+
+
+def _with_voice(state: State) -> State:
+    """A run begins: in the voice of the last one, unless other calls know that it fails."""
+    playout, names = state.playout, state.setup.tts
+    voice = keep_or_leave(playout.voice, names, state.outages.tts) if names else 0
+    return state if voice == playout.voice else replace(state, playout=replace(playout, voice=voice, tries=0))
 
 
 def speak(state: State) -> tuple[State, Commands]:
@@ -27,6 +39,8 @@ def speak(state: State) -> tuple[State, Commands]:
         return state, NOTHING
     if not state.setup.tts:
         return write(state, replace(ledger, cut=len(run.text))), NOTHING
+    if not ledger.chunks:
+        state = _with_voice(state)
     commands: list[Synthesize] = []
     # A round that calls tools says what it has: nothing will follow until they have answered.
     whole = run.written or bool(run.calls)
@@ -106,7 +120,8 @@ def _go_on_elsewhere(state: State, event: AdapterFailed) -> tuple[State, Command
         )
     playout = _next_voice(state, event.kind)
     if playout is None:
-        state = replace(state, playout=replace(state.playout, voice=0, tries=0))
+        first = choose(state.setup.tts, state.outages.tts) or 0
+        state = replace(state, playout=replace(state.playout, voice=first, tries=0, tried=()))
         return write(state, replace(known_ledger(state, event.run), mute=True)), (CancelTTS(run=event.run),)
     state = replace(state, playout=playout)
     ledger, commands = replace(known_ledger(state, event.run), served_at=state.at), []
@@ -119,20 +134,19 @@ def _go_on_elsewhere(state: State, event: AdapterFailed) -> tuple[State, Command
 
 def _next_voice(state: State, kind: FailureKind) -> Playout | None:
     """The same synthesizer for a few tries, unless it refused; then the next; None when all have failed."""
-    playout = state.playout
-    others = playout.voice + 1 < len(state.setup.tts)
-    if is_worth_retrying(state.setup.policy, kind, failures=playout.tries + 1, others=others):
-        return replace(playout, tries=playout.tries + 1)
-    if others:
-        return replace(playout, voice=playout.voice + 1, tries=0)
-    return None
+    playout, names, out = state.playout, state.setup.tts, state.outages.tts
+    tries, tried = playout.tries + 1, (*playout.tried, playout.voice)
+    other, is_out = choose(names, out, tried), names[playout.voice] in out
+    if is_worth_retrying(state.setup.policy, kind, failures=tries, others=other is not None, out=is_out):
+        return replace(playout, tries=tries)
+    return replace(playout, voice=other, tries=0, tried=tried) if other is not None else None
 
 
 def trust_voice(state: State, event: object) -> tuple[State, Commands]:
     """A synthesizer that has finished a chunk works."""
-    if not state.playout.tries:
+    if not state.playout.tries and not state.playout.tried:
         return state, NOTHING
-    return replace(state, playout=replace(state.playout, tries=0)), NOTHING
+    return replace(state, playout=replace(state.playout, tries=0, tried=())), NOTHING
 
 
 # Time.

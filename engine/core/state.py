@@ -9,7 +9,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from engine.core.commands import Message
-from engine.core.events import Word
+from engine.core.events import Outages, Word
 from engine.core.policy import Setup
 
 
@@ -186,6 +186,8 @@ class Run(Struct, frozen=True, gc=False, kw_only=True):
     """The language model in use."""
     tries: int = 0
     """Failures of the model in use."""
+    tried: tuple[int, ...] = ()
+    """Models it has given up."""
     retry_at: int | None = None
     hedged: bool = False
     text: str = ""
@@ -247,6 +249,10 @@ class Response(Struct, frozen=True, gc=False, kw_only=True):
     guessed: int = 0
     """Number of the turn the speculative runs counted below were for."""
     guesses: int = 0
+    resting: tuple[int, ...] = ()
+    """Models that were given up in this call a short while ago."""
+    resting_until: int = 0
+    """When they are as good as any again."""
 
 
 class Chunk(Struct, frozen=True, gc=False, kw_only=True):
@@ -295,6 +301,8 @@ class Playout(Struct, frozen=True, gc=False, kw_only=True):
     """The synthesizer in use: index into Setup.tts."""
     tries: int = 0
     """Its failures in a row."""
+    tried: tuple[int, ...] = ()
+    """Synthesizers given up since one last finished a chunk."""
 
 
 class Conversation(Struct, frozen=True, gc=False, kw_only=True):
@@ -355,6 +363,8 @@ class Ear(Struct, frozen=True, gc=False, kw_only=True):
     open: bool = False
     tries: int = 0
     """Failures since it last heard a word."""
+    tried: tuple[int, ...] = ()
+    """Recognisers given up since one last finished a word."""
     asked_at: int = 0
     retry_at: int | None = None
     down_at: int | None = None
@@ -412,6 +422,8 @@ class State(Struct, frozen=True, gc=False, kw_only=True):
     phase: Phase = Phase.IDLE
     setup: Setup = Setup()
     seed: int = 0
+    outages: Outages = Outages()
+    """Providers that fail other calls too."""
     started: bool = False
     ended: str = ""
     """Why the session ended. Empty while it lives."""

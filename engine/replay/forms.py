@@ -81,6 +81,7 @@ _FACTS = (
     _form(fact.AdapterFailed, "llm failed", "kind", stage=Stage.LLM),
     _form(fact.AdapterFailed, "tts failed", "kind", stage=Stage.TTS),
     _form(fact.AdapterFailed, "tool failed", "kind", stage=Stage.TOOL),
+    _form(fact.OutagesChanged, "outages", "outages"),
     _form(fact.SayRequested, "say", "text"),
     _form(fact.InterruptRequested, "interrupt"),
     _form(fact.EndRequested, "end", "reason"),

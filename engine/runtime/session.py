@@ -253,7 +253,7 @@ class Session:
         reason = FAULT
         try:
             if self._setup.tts and not self._closed:
-                self._effects.voice(self._setup.tts[0])
+                self._effects.voice(self._setup.tts[self.state.playout.voice])
             reason = await self._carry()
             self._scope = None
         except asyncio.CancelledError:

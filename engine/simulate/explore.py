@@ -22,6 +22,8 @@ from engine.core.events import (
     LLMDone,
     LLMToken,
     LLMToolCall,
+    Outages,
+    OutagesChanged,
     PlayoutDone,
     PlayoutStarted,
     SessionEnded,
@@ -134,7 +136,8 @@ def _key(state: State) -> State:
         asked_final_at=_set(turn.asked_final_at),
         final_speech_ns=_set(turn.final_speech_ns),
     )
-    response = replace(state.response, past=(), run=_run_key(state))
+    resting_until = int(state.at < state.response.resting_until)
+    response = replace(state.response, past=(), run=_run_key(state), resting_until=resting_until)
     ledgers = tuple(
         replace(
             ledger,
@@ -220,6 +223,8 @@ def _of_caller(state: State, at: int) -> Iterator[Event]:
 
 
 def _of_services(state: State, at: int) -> Iterator[Event]:
+    out = Outages(asr=("ear",), llm=("model",), tts=("voice",))
+    yield OutagesChanged(at=at, outages=Outages() if state.outages == out else out)
     run = state.response.run
     if run is None:
         if state.response.runs:

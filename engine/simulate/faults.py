@@ -16,7 +16,7 @@ FAULTS = (
     "asr_late_after_stop", "llm_refused", "llm_silent", "llm_stalls", "llm_dies", "llm_empty", "llm_late_after_cancel",
     "llm_done_twice", "llm_rambles", "tts_refused", "tts_silent", "tts_dies", "tts_late_after_cancel", "tts_no_words",
     "tool_fails", "tool_never", "tool_twice", "tool_late_after_cancel", "mark_lost", "wire_lost", "audio_stall",
-    "loop_pause", "vad_none", "vad_flaps", "vad_sticks", "clock_back", "playout_stuck",
+    "loop_pause", "vad_none", "vad_flaps", "vad_sticks", "clock_back", "playout_stuck", "outages",
 )  # fmt: skip
 """Every fault of the list in the simulation's design, by name."""
 

@@ -14,10 +14,11 @@ from engine.core.commands import (
     EndSession,
     Message,
     Role,
+    StartASR,
     StartLLM,
     Synthesize,
 )
-from engine.core.events import AdapterFailed, Event, Fact, LLMToken, Stage, ToolResult, UserTextReceived
+from engine.core.events import AdapterFailed, Event, Fact, LLMToken, OutagesChanged, Stage, ToolResult, UserTextReceived
 from engine.core.floor import floor_run, ledger_of, sound_ns
 from engine.core.playout import ROUNDING_NS
 from engine.core.state import CallState, Cause, Run, RunEnd, State, TurnEnd
@@ -38,7 +39,8 @@ SOMETIMES = (
     "the voice is changed in the middle", "the voice is gone", "the ear is changed", "the ear is deaf", "a typed turn interrupts",
     "keys are a turn", "the agent asks whether anyone is there", "the agent says goodbye to nobody", "the wire is lost and found",
     "playout is taken as lost", "speech without words is asked about", "a turn ends at the cap", "a turn is split and joined",
-    "a final comes twice", "a call is ended by the agent", "the sound starves",
+    "a final comes twice", "a call is ended by the agent", "the sound starves", "a model that is out is passed over",
+    "all models are out and one is asked", "a voice that is out is left", "an ear that is out is not waited for",
 )  # fmt: skip
 
 
@@ -77,7 +79,21 @@ class Watch:
             self._check_heard(after)
         if after.conversation is not before.conversation:
             self._check_history(after)
+        self._check_asked(before, after, commands)
         self._notice(event, before, after, commands)
+
+    def _check_asked(self, before: State, after: State, commands: Commands) -> None:
+        """A run's first question goes to a model that is not out; where all are, it is asked all the same."""
+        names, out = after.setup.llm, after.outages.llm
+        for order in commands:
+            if not isinstance(order, StartLLM) or order.run <= before.response.runs:
+                continue
+            if set(names) <= set(out):
+                self.saw("all models are out and one is asked")
+            else:
+                self._must(order.provider not in out, "a run begins with a model that is out")
+                if names[0] in out:
+                    self.saw("a model that is out is passed over")
 
     def _check_waits(self, state: State) -> None:
         """No flag may latch: whoever waits has a moment at which the wait is over."""
@@ -244,6 +260,10 @@ class Watch:
             self.saw("the voice is changed in the middle")
         if after.ear.provider != before.ear.provider:
             self.saw("the ear is changed")
+        if isinstance(event, OutagesChanged) and any(isinstance(command, StartASR) for command in commands):
+            self.saw("an ear that is out is not waited for")
+        if after.playout.voice != before.playout.voice and failed is not Stage.TTS:
+            self.saw("a voice that is out is left")
         if before.ear.unheard and after.ear.tries > before.ear.tries and not after.ear.unheard:
             self.saw("the ear is deaf")
         for call in after.tools.calls:

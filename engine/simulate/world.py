@@ -23,7 +23,7 @@ from engine.core.commands import (
     Synthesize,
     Transfer,
 )
-from engine.core.events import Clock, Event, Fact, SessionEnded, SessionStarted, TimerFired
+from engine.core.events import Clock, Event, Fact, Outages, OutagesChanged, SessionEnded, SessionStarted, TimerFired
 from engine.core.reduce import begin, reduce
 from engine.core.state import State
 from engine.core.units import MS
@@ -180,7 +180,8 @@ class Call:
 
     def run(self) -> None:
         """From the first ring to the end. Raises Broken."""
-        self.post(SessionStarted(setup=self.world.setup, seed=self.world.seed))
+        outages = self._outages() if self.world.strikes("outages", 0) else Outages()
+        self.post(SessionStarted(setup=self.world.setup, seed=self.world.seed, outages=outages))
         self.caller.begin()
         self._trouble()
         while self._heap and not self.state.ended:
@@ -206,6 +207,17 @@ class Call:
                 self.at(moment, self._lose_wire)
             if world.strikes("loop_pause", moment):
                 self.at(moment, self._pause_loop)
+            if world.strikes("outages", moment):
+                self.at(moment, lambda: self.post(OutagesChanged(outages=self._outages())))
+
+    def _outages(self) -> Outages:
+        """What other calls have found out of the providers: true or not, of some, none or all of them."""
+        setup, chance = self.world.setup, self.world.random
+
+        def some(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in names if chance.random() < 0.5)
+
+        return Outages(asr=some(setup.asr), llm=some(setup.llm), tts=some(setup.tts))
 
     def _lose_wire(self) -> None:
         if self.state.lost_at is None and not self.state.ended:

@@ -197,7 +197,7 @@ class Fold:
         """Another provider was asked to go on: the fact that told us so, or the timer, changed which one is in use."""
         was, now = before.response.run, after.response.run
         model = was is not None and now is not None and was.number == now.number and was.provider != now.provider
-        voice = before.playout.voice < after.playout.voice
+        voice = before.playout.voice != after.playout.voice and bool(after.playout.tried)
         ear = before.ear.provider != after.ear.provider
         for stage, changed in ((Stage.LLM, model), (Stage.TTS, voice), (Stage.ASR, ear)):
             if changed:

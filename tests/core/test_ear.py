@@ -111,3 +111,81 @@ def test_two_turns_with_a_voice_and_no_words_mean_a_deaf_recogniser() -> None:
         CALLED,
     )
     assert state.ear.unheard == 1
+
+
+def test_a_recogniser_with_a_known_outage_is_not_connected_to_while_another_is_left() -> None:
+    check(
+        """
+        0     session setup={"asr":["ear","spare"]} outages={"asr":["ear"]}  -> asr e1 by=spare  [Idle]
+        100   asr failed rejected                     -> stop asr, asr e2
+        200   asr failed rejected                     -> stop asr
+        2200  timer                                   -> asr e3 by=spare
+        """,
+        None,
+    )
+
+
+def test_where_all_recognisers_are_out_the_first_is_connected_to() -> None:
+    check(
+        """
+        0     session setup={"asr":["ear","spare"]} outages={"asr":["ear","spare"]}  -> asr e1  [Idle]
+        """,
+        None,
+    )
+
+
+def test_a_recogniser_found_out_while_it_is_connected_to_is_not_waited_for() -> None:
+    state = check(
+        """
+        300   outages {"asr":["ear"]}         -> stop asr, asr e2 by=spare  [Idle]
+        400   asr open
+        """,
+        CALLED,
+    )
+    assert state.ear.tried == (0,)
+
+
+def test_a_retry_of_a_recogniser_found_out_meanwhile_is_not_made() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   asr failed closed                       -> stop asr
+        600   outages {"asr":["ear"]}         -> asr e2 by=spare
+        700   asr open
+        """,
+        CALLED,
+    )
+
+
+def test_a_recogniser_that_hears_the_caller_is_kept_whatever_is_known_of_it() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        600   outages {"asr":["ear"]}
+        """,
+        CALLED,
+    )
+
+
+def test_the_only_recogniser_is_waited_for_whatever_is_known_of_it() -> None:
+    check(
+        """
+        600   outages {"asr":["ear"]}          [Idle]
+        700   asr open
+        """,
+        GIVEN,
+    )
+
+
+def test_the_first_recogniser_is_tried_again_once_another_has_worked_and_failed() -> None:
+    state = check(
+        """
+        100   asr failed rejected                     -> stop asr, asr e2 by=spare  [Idle]
+        200   asr open
+        500   caller speaks                            [Listening]
+        900   asr final "hello there"                  [Transcribing]
+        1000  asr failed rejected                     -> stop asr, asr e3
+        """,
+        CALLED,
+    )
+    assert state.ear.provider == 0

@@ -1,10 +1,15 @@
 """What happens when a language model fails."""
 
-from engine.core.policy import Setup
+from msgspec.structs import replace
+
+from engine.core.policy import Policy, Setup, ToolSpec
 from engine.core.state import RunEnd
+from engine.core.units import MS
 from tests.script import check
 
 CALLED = Setup(asr=("ear",), llm=("model", "spare"), tts=("voice",))
+GIVEN = Setup(llm=("model", "spare"), tts=("voice",), policy=Policy(llm_hedge_ns=600 * MS))
+RESTED = Setup(llm=("model", "spare"), tts=("voice",), policy=Policy(idle_ns=0))
 MADE = Setup(llm=("model",), tts=("voice",))
 
 
@@ -123,3 +128,149 @@ def test_three_failed_runs_in_a_row_end_the_call_with_a_farewell() -> None:
         MADE,
     )
     assert state.response.ending == "technical trouble"
+
+
+def test_a_model_with_a_known_outage_is_not_asked_while_another_is_left() -> None:
+    state = check(
+        """
+        100   outages {"llm":["model"]}
+        500   typed "hello"                           -> open r1, llm r1 "hello" by=spare  [Generating]
+        600   llm r1 failed unavailable by=spare
+        785   timer                                   -> llm r1 "hello" by=spare
+        900   llm r1 failed unavailable by=spare      -> llm r1 "hello"
+        """,
+        GIVEN,
+    )
+    assert state.response.run is not None
+    assert state.response.run.provider == 0, "when nobody else is left, it is asked all the same"
+
+
+def test_where_all_models_are_out_the_first_is_asked_and_the_call_goes_on() -> None:
+    state = check(
+        """
+        100   outages {"llm":["model","spare"]}
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 failed unavailable               -> llm r1 "hello" by=spare
+        700   llm r1 "Hi."
+        """,
+        GIVEN,
+    )
+    assert state.response.run is not None
+    assert state.response.run.provider == 1
+
+
+def test_a_single_model_is_asked_whatever_is_known_of_it() -> None:
+    check(
+        """
+        100   outages {"llm":["model"]}
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 failed unavailable
+        785   timer                                   -> llm r1 "hello"
+        """,
+        MADE,
+    )
+
+
+def test_a_model_found_out_while_it_is_awaited_is_not_waited_for() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        700   outages {"llm":["model"]}       -> llm r1 "hello" by=spare
+        750   outages {"llm":["model","x"]}
+        900   llm r1 q2 "Hi."                         -> cancel llm r1 q1
+        """,
+        GIVEN,
+    )
+    assert state.response.resting == (0,)
+
+
+def test_a_retry_of_a_model_found_out_meanwhile_is_not_made() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 failed unavailable
+        650   outages {"llm":["spare"]}
+        700   outages {"llm":["model"]}       -> llm r1 "hello" by=spare
+        900   llm r1 "Hi."
+        """,
+        GIVEN,
+    )
+    assert state.response.run is not None
+    assert state.response.run.tried == (0,)
+
+
+def test_a_model_that_is_speaking_is_heard_out_whatever_is_known_of_it() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 "It is"
+        700   outages {"llm":["model"]}
+        800   llm r1 " noon. And"                     -> tts r1 "It is noon."
+        """,
+        GIVEN,
+    )
+
+
+def test_a_model_given_up_in_a_call_is_asked_after_the_others_for_a_while() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 failed rejected                  -> llm r1 "hello" by=spare
+        700   llm r1 "Hi."
+        710   llm r1 done                             -> tts r1 "Hi."
+        800   tts r1 c1 done 500
+        810   playing r1                               [Speaking]
+        1310  played r1 500                            [Idle]
+        2000  typed "again"                           -> open r2, llm r2 "again" by=spare  [Generating]
+        2100  llm r2 "Hi."
+        2110  llm r2 done                             -> tts r2 "Hi."
+        2200  tts r2 c1 done 500
+        2210  playing r2                               [Speaking]
+        2710  played r2 500                            [Idle]
+        30700 typed "and now"                         -> open r3, llm r3 "and now"  [Generating]
+        """,
+        RESTED,
+    )
+    assert state.response.run is not None
+    assert state.response.run.provider == 0
+
+
+def test_a_model_that_a_hedge_outran_is_asked_after_the_others_for_a_while() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        1100  timer                                   -> llm r1 "hello" by=spare
+        1400  llm r1 calls look_up {}                 -> cancel llm r1 q1, tool r1 t1 look_up {} timeout=20000
+        1450  llm r1 q2 done tool_calls
+        1500  tool t1 {}                              -> llm r1 tool "{}" by=spare
+        """,
+        replace(GIVEN, tools=(ToolSpec("look_up"),)),
+    )
+    assert state.response.resting == (0,)
+
+
+def test_the_first_model_is_not_outrun_by_answering_before_its_hedge() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        1100  timer                                   -> llm r1 "hello" by=spare
+        1200  llm r1 q1 "Hi."                         -> cancel llm r1 q2
+        """,
+        GIVEN,
+    )
+    assert state.response.resting == ()
+
+
+def test_a_model_is_asked_once_more_although_its_hedge_has_failed() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        1100  timer                                   -> llm r1 "hello" by=spare
+        1200  llm r1 q2 failed unavailable by=spare
+        1300  llm r1 q1 failed unavailable
+        1485  timer                                   -> llm r1 "hello"
+        """,
+        GIVEN,
+    )
+    assert state.response.run is not None
+    assert state.response.run.tried == (1,)

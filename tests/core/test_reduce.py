@@ -34,6 +34,7 @@ from engine.core.events import (
     InputRejected,
     LLMDone,
     LLMToken,
+    Outages,
     PlayoutAdvanced,
     PlayoutDone,
     PlayoutStarted,
@@ -66,6 +67,8 @@ SETUP = Setup(
     ),
 )
 
+OUTAGES = (Outages(), Outages(llm=("model",)), Outages(asr=("ear",), llm=("model", "spare model"), tts=("voice",)))
+
 WRITES = {
     turn: {"turn"},
     interruption: {"turn", "contest", "response", "playout", "tools", "conversation", "lost_at"},
@@ -78,7 +81,7 @@ WRITES = {
     playout: {"playout"},
     conversation: {"conversation"},
     idle: {"idle"},
-    reduce: {"started", "setup", "seed", "answered_by", "counters"},
+    reduce: {"started", "setup", "seed", "outages", "answered_by", "counters"},
 }
 """What each file may write. `interruption` alone may write several slices."""
 
@@ -128,6 +131,7 @@ def facts() -> st.SearchStrategy[Any]:
     known: dict[str, st.SearchStrategy[Any]] = {
         "at": AUDIO,
         "audio_ns": AUDIO,
+        "level_db": st.integers(-96, 0),
         "heard_ns": AUDIO,
         "duration_ns": AUDIO,
         "run": SMALL,
@@ -139,6 +143,7 @@ def facts() -> st.SearchStrategy[Any]:
         "name": st.sampled_from(["look_up", "pay", "search", "goodbye", "unknown"]),
         "digit": st.sampled_from("0123456789*#"),
         "setup": st.just(SETUP),
+        "outages": st.sampled_from(OUTAGES),
         "retry_ns": st.sampled_from([0, 100 * MS, 60 * SECOND]),
     }
 
