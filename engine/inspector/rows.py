@@ -32,6 +32,7 @@ ROWS_MAX = 20_000
 """In one piece: the first is on the screen while the others are on their way."""
 PHASES = {phase.value: number for number, phase in enumerate(Phase)}
 NAN = float("nan")
+U16_MAX = 2**16 - 1
 
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
@@ -40,7 +41,7 @@ I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 assert sys.byteorder == "little" or all(code == "B" for _, code in COLUMNS), "columns are sent as they lie in memory"
 
 
-class Fact(Struct):
+class Fact(Struct, gc=False):
     """As much of a fact as a row shows."""
 
     type: str
@@ -67,15 +68,15 @@ class Fact(Struct):
     duration_ns: I64 | None = None
 
 
-class Last(Struct):
+class Last(Struct, gc=False):
     text: str = ""
 
 
-class Messages(Struct):
+class Messages(Struct, gc=False):
     last: Last | None = None
 
 
-class Order(Struct):
+class Order(Struct, gc=False):
     """As much of an order as a row shows."""
 
     type: str
@@ -93,7 +94,7 @@ class Order(Struct):
     messages: Messages | None = None
 
 
-class StepRow(Struct, tag_field="kind", tag="event"):
+class StepRow(Struct, tag_field="kind", tag="event", gc=False):
     seq: U32
     at: I64
     event: Fact
@@ -135,12 +136,12 @@ class Rows:
         self._clear()
 
     def _clear(self) -> None:
-        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in COLUMNS}
+        self._cells: list[float] = []
         self._texts: list[str] = []
         self._text_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._columns["at"])
+        return len(self._cells) // len(COLUMNS)
 
     def take(self, raw: bytes, offset: int) -> None:
         """Add one line. Raises msgspec.DecodeError for a line that is no journal's."""
@@ -149,52 +150,36 @@ class Rows:
             self._step(entry, offset)
         elif type(entry) is ActivityRow:
             text = f"{entry.what} {msgspec.json.encode(entry.data).decode() if entry.data else ''}".strip()
-            self._add(f"~{entry.source}", entry.at, 0, entry.run, 0, None, text, offset, 0)
+            self._add(f"~{entry.source}", entry.at, 0, entry.run, 0, NAN, text, offset, 0)
         elif type(entry) is FooterRow:
             self.over = "complete"
         elif type(entry) is TornRow:
             self.over = f"torn: {entry.reason}"
 
     def _step(self, step: StepRow, offset: int) -> None:
-        fact, phase = step.event, PHASES.get(step.after, 0)
-        value = fact.heard_ns if fact.heard_ns is not None else fact.duration_ns
-        if value is None or fact.type.startswith("UserSpeech"):
-            value = fact.audio_ns
-        self._add(fact.type, step.at, step.seq, fact.run, _number(fact), value, _text(fact), offset, phase)
+        fact, at, seq, phase = step.event, step.at, step.seq, PHASES.get(step.after, 0)
+        self._add(fact.type, at, seq, fact.run, _number(fact), _value(fact), _text(fact), offset, phase)
         for order in step.commands:
             if order.type != "SetTimer":
-                self._add(
-                    f">{order.type}",
-                    step.at,
-                    step.seq,
-                    order.run,
-                    _number(order),
-                    None,
-                    _order_text(order),
-                    offset,
-                    phase,
-                )
+                text = _order_text(order)
+                self._add(f">{order.type}", at, seq, order.run, _number(order), NAN, text, offset, phase)
 
     def _add(
-        self, name: str, at: int, seq: int, run: int, number: int, value: int | None, text: str, offset: int, phase: int
+        self, name: str, at: int, seq: int, run: int, number: int, value: float, text: str, offset: int, phase: int
     ) -> None:
         kind = self._types.get(name)
         if kind is None:
             kind = self._types[name] = min(len(self._types), 255)
-        columns = self._columns
-        columns["at"].append(at / MS)
-        columns["value"].append(NAN if value is None else value / MS)
-        columns["offset"].append(offset)
-        columns["seq"].append(seq)
         if text:
-            text = text[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode()
+            text = text[:TEXT_CHARS_MAX]
+            if not text.isascii():
+                text = text.encode("utf-8", "replace").decode()
+                self._text_bytes += len(text.encode()) - len(text)
             self._texts.append(text)
-            self._text_bytes += len(text) if text.isascii() else len(text.encode())
-        columns["text"].append(self._text_bytes)
-        columns["run"].append(min(run, 65_535))
-        columns["number"].append(min(number, 65_535))
-        columns["type"].append(kind)
-        columns["phase"].append(phase)
+            self._text_bytes += len(text)
+        if run > U16_MAX or number > U16_MAX:
+            run, number = min(run, U16_MAX), min(number, U16_MAX)
+        self._cells += (at / MS, value, offset, seq, self._text_bytes, run, number, kind, phase)
 
     def piece(self, **head: object) -> bytes:
         """What was added since the last piece, as bytes. `head`: more to be said in the head."""
@@ -204,8 +189,8 @@ class Rows:
         encoded = msgspec.json.encode(head)
         encoded += b" " * (-len(encoded) % 8)
         parts = [len(encoded).to_bytes(4, "little"), encoded]
-        for name, _ in COLUMNS:
-            data = self._columns[name].tobytes()
+        for place, (_, code) in enumerate(COLUMNS):
+            data = array(code, self._cells[place :: len(COLUMNS)]).tobytes()
             parts += [data, b"\0" * (-len(data) % 8)]
         parts.append("".join(self._texts).encode())
         self._clear()
@@ -216,6 +201,13 @@ class Rows:
 
 def _number(row: Fact | Order) -> int:
     return row.request or row.chunk or row.call or row.ear
+
+
+def _value(fact: Fact) -> float:
+    value = fact.heard_ns if fact.heard_ns is not None else fact.duration_ns
+    if value is None or fact.type.startswith("UserSpeech"):
+        value = fact.audio_ns
+    return NAN if value is None else value / MS
 
 
 def _text(fact: Fact) -> str:

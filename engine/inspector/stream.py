@@ -49,10 +49,10 @@ async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
 
 def take(file: BinaryIO, rows: Rows, limit: int) -> bool:
     """Take whole lines up to a limit of rows. False where the file has no more for now."""
+    start = file.tell()
     for _ in range(SLICE_LINES):
         if rows.over:
             return False
-        start = file.tell()
         raw = file.readline(LINE_BYTES_MAX)
         if not raw.endswith(b"\n"):
             file.seek(start)
@@ -62,6 +62,7 @@ def take(file: BinaryIO, rows: Rows, limit: int) -> bool:
         except UNREADABLE as error:
             rows.over = f"corrupt at byte {start}: {error}"
             return False
+        start += len(raw)
         if len(rows) >= limit:
             return True
     return True

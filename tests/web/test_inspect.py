@@ -217,7 +217,7 @@ def test_a_live_call_is_followed_within_a_fifth_of_a_second(tmp_path: Path) -> N
 
 def test_an_hour_of_200000_events_opens_at_once_and_moves_without_stutter(tmp_path: Path) -> None:
     (tmp_path / "long").mkdir()
-    source = record(tmp_path / "source.jsonl", talk(12), PLAIN)
+    source = record(tmp_path / "source.jsonl", talk(12, report_ms=11), PLAIN)
     multiplied(tmp_path / "long" / "hour.jsonl", source, 200_000)
 
     async def walk(page: Page) -> None:
@@ -253,6 +253,22 @@ def test_an_hour_of_200000_events_opens_at_once_and_moves_without_stutter(tmp_pa
         print(f"first rows {first:.0f} ms, all {rows} rows {whole:.0f} ms, draws {draws} ms")
 
     look(tmp_path / "long", walk)
+
+
+def test_an_answer_that_has_not_changed_stays_while_the_story_grows(tmp_path: Path) -> None:
+    record(tmp_path / "one.jsonl")
+
+    async def walk(page: Page) -> None:
+        await opened(page)
+        kept = await page.evaluate("""() => {
+            for (const each of document.querySelectorAll(".answer")) each.dataset.old = "yes";
+            const { story } = inspector.open;
+            inspector.answers.show({ ...story, answers: [story.answers[0], { ...story.answers[1], end: "finished" }] });
+            return [...document.querySelectorAll(".answer")].map((each) => each.dataset.old ?? "new");
+        }""")
+        assert kept == ["yes", "new"]
+
+    look(tmp_path, walk)
 
 
 def test_recorded_sound_is_drawn_and_plays_in_step(tmp_path: Path) -> None:

@@ -2,47 +2,72 @@
 
 import { clock } from "./lanes.js";
 import { el } from "./detail.js";
+import { ms, whole } from "./numbers.js";
 
-const ms = (ns) => Math.round(ns / 1e6).toLocaleString("en");
 const OWNERS = ["endpointing", "recogniser", "model", "tool", "retry", "chunking", "synthesizer", "transport"];
 const SLOW = 1e9;
+const VERDICTS = 200;
+const SLICE = 6; // milliseconds of a frame spent on building answers
 
 export class Answers {
   constructor(pane, { look, point }) {
     Object.assign(this, { pane, look, point });
+    this.clear("");
+  }
+
+  clear(text) {
     this.story = null;
+    this.items = []; // one for each answer that is on the page: {written, item}
+    this.list = null;
+    this.pane.replaceChildren(el("p", "empty", text));
   }
 
-  clear(text) { this.story = null; this.pane.replaceChildren(el("p", "empty", text)); }
-
+  // Show a story, which may be the last one grown. What is on the page already and has not changed stays as it is.
   show(story) {
-    this.story = story;
-    const top = this.pane.scrollTop;
-    this.pane.replaceChildren();
     if (!story.faithful) { this.clear("The words were taken out of this journal, and what the rules did with them cannot be told without them."); return; }
-    if (story.verdicts.length || story.parted) {
-      const list = el("ul", "verdicts");
-      if (story.parted) list.append(el("li", "", `Told up to here; ${story.parted}`));
-      for (const verdict of story.verdicts.slice(0, 200)) list.append(el("li", "", verdict));
-      this.pane.append(list);
+    if (!this.list) {
+      this.list = el("ol", "waterfalls");
+      this.verdicts = el("ul", "verdicts");
+      this.legend = el("ul", "legend");
+      this.none = el("p", "empty", "No answer yet.");
+      this.pane.replaceChildren(this.verdicts, this.legend, this.list, this.none);
     }
-    this.pane.append(this.legend());
-    const widest = Math.max(1, ...story.answers.map((answer) => total(answer)));
-    const list = el("ol", "waterfalls");
-    for (const answer of story.answers) list.append(this.one(answer, widest));
-    this.pane.append(list);
-    if (!story.answers.length) this.pane.append(el("p", "empty", "No answer yet."));
-    this.pane.scrollTop = top;
+    this.story = story;
+    const said = [...(story.parted ? [`Told up to here; ${story.parted}`] : []), ...story.verdicts.slice(0, VERDICTS)];
+    if (story.verdicts.length > VERDICTS) said.push(`and ${whole(story.verdicts.length - VERDICTS)} more: engine explain tells them all`);
+    this.fill(this.verdicts, said.map((text) => ["", text]));
+    const used = new Set(story.answers.flatMap((answer) => answer.stretches.map((stretch) => stretch.owner)));
+    this.fill(this.legend, OWNERS.filter((owner) => used.has(owner)).map((owner) => [`own ${owner}`, owner]));
+    this.none.hidden = story.answers.length > 0;
+    this.list.style.setProperty("--widest", Math.max(1, ...story.answers.map((answer) => total(answer))));
+    this.contests = Map.groupBy(story.interruptions, (each) => each.run);
+    this.build(story, 0);
   }
 
-  legend() {
-    const used = new Set(this.story.answers.flatMap((answer) => answer.stretches.map((stretch) => stretch.owner)));
-    const list = el("ul", "legend");
-    for (const owner of OWNERS) if (used.has(owner)) list.append(el("li", `own ${owner}`, owner));
-    return list;
+  fill(list, lines) {
+    const written = JSON.stringify(lines);
+    if (list.dataset.written === written) return;
+    list.dataset.written = written;
+    list.hidden = !lines.length;
+    list.replaceChildren(...lines.map(([name, text]) => el("li", name, text)));
   }
 
-  one(answer, widest) {
+  // Answers from one on: as many as there is time for in this frame, the others in the next.
+  build(story, from) {
+    const until = performance.now() + SLICE;
+    for (let index = from; index < story.answers.length; index += 1) {
+      if (performance.now() > until) { requestAnimationFrame(() => { if (this.story === story) this.build(story, index); }); return; }
+      const answer = story.answers[index];
+      const written = JSON.stringify([answer, this.contests.get(answer.run)]);
+      const held = this.items[index];
+      if (held?.written === written) continue;
+      const item = this.one(answer);
+      if (held) held.item.replaceWith(item); else this.list.append(item);
+      this.items[index] = { written, item };
+    }
+  }
+
+  one(answer) {
     const item = el("li", `answer ${answer.end}`);
     const button = el("button", "");
     button.type = "button";
@@ -55,7 +80,7 @@ export class Answers {
     const bar = el("span", "fall");
     for (const stretch of answer.stretches) {
       const part = el("i", `own ${stretch.owner}`);
-      part.style.width = `${((stretch.end - stretch.start) / widest) * 100}%`;
+      part.style.setProperty("--ns", stretch.end - stretch.start);
       part.title = `${stretch.owner} ${ms(stretch.end - stretch.start)} ms${stretch.why ? ` (${stretch.why})` : ""}`;
       bar.append(part);
     }
@@ -70,7 +95,7 @@ export class Answers {
     button.addEventListener("pointerenter", () => this.point([from / 1e6, to / 1e6]));
     button.addEventListener("pointerleave", () => this.point(null));
     item.append(button);
-    for (const contest of this.story.interruptions.filter((each) => each.run === answer.run)) item.append(this.contest(contest));
+    for (const contest of this.contests.get(answer.run) ?? []) item.append(this.contest(contest));
     if (answer.trace) {
       const link = el("a", "trace", "trace");
       link.href = answer.trace;

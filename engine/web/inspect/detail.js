@@ -1,5 +1,7 @@
 // One step: its fields, its orders, and the state before and after as a difference. Everything is text; nothing is ever markup.
 
+import { exactMs, whole } from "./numbers.js";
+
 export function el(name, className, text) {
   const element = document.createElement(name);
   if (className) element.className = className;
@@ -10,7 +12,7 @@ export function el(name, className, text) {
 const written = (value) => (typeof value === "string" ? JSON.stringify(value) : value === null || value === undefined ? "—" : JSON.stringify(value));
 
 function valueOf(name, value) {
-  if (typeof value === "number" && (name.endsWith("_ns") || name.endsWith("_at") || name === "at")) return `${(value / 1e6).toLocaleString("en", { maximumFractionDigits: 6 })} ms`;
+  if (typeof value === "number" && (name.endsWith("_ns") || name.endsWith("_at") || name === "at")) return exactMs(value);
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
@@ -19,7 +21,7 @@ export function showStep(pane, step, { later }) {
   const { entry } = step;
   const head = el("header");
   if (entry.kind === "event") {
-    head.append(el("span", "seq", `#${entry.seq}`), el("h2", "", entry.event.type), el("span", "at", `${(entry.at / 1e6).toLocaleString("en", { maximumFractionDigits: 6 })} ms`));
+    head.append(el("span", "seq", `#${entry.seq}`), el("h2", "", entry.event.type), el("span", "at", exactMs(entry.at)));
   } else head.append(el("h2", "", entry.what ?? entry.kind));
   pane.append(head);
   if (step.fact) pane.append(el("p", "notation", step.fact));
@@ -42,7 +44,7 @@ export function showStep(pane, step, { later }) {
   pane.append(el("h3", "", "State"));
   if (step.parted && step.changes === null) pane.append(el("p", "empty", `Not known: ${step.parted}`));
   else if (step.changes === null) {
-    pane.append(el("p", "empty", step.folded === undefined || later === null ? "Not known: the words were taken out of this journal." : `Being folded: ${step.folded.toLocaleString("en")} steps so far …`));
+    pane.append(el("p", "empty", step.folded === undefined || later === null ? "Not known: the words were taken out of this journal." : `Being folded: ${whole(step.folded)} steps so far …`));
     if (later) later();
   } else if (!step.changes.length) pane.append(el("p", "empty", "Nothing changed."));
   else {

@@ -1,6 +1,7 @@
 // The list of events: every fact and order of the call, with only those in sight in the page.
 
 import { clock } from "./lanes.js";
+import { whole } from "./numbers.js";
 
 const TALL = 24;
 const SPARE = 12;
@@ -76,7 +77,7 @@ export class Events {
 
   redraw() {
     this.room.style.height = `${this.length * TALL}px`;
-    this.count.textContent = this.shown ? `${this.length.toLocaleString("en")} of ${this.table.rows.toLocaleString("en")}` : `${this.length.toLocaleString("en")}`;
+    this.count.textContent = this.shown ? `${whole(this.length)} of ${whole(this.table.rows)}` : whole(this.length);
     for (const line of this.lines.values()) line.remove();
     this.lines.clear();
     this.draw();

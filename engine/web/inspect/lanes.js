@@ -229,12 +229,16 @@ export class Lanes {
     this.canvas.focus();
   }
 
-  firstIn(index, ms) {
-    let low = 0;
-    let high = index.length;
+  // First place of an index at or after a time, and not before `from`: looked for in steps that double, since it is mostly near.
+  firstIn(index, ms, from = 0) {
+    const { at } = this.table;
+    let low = from;
+    let high = from;
+    for (let step = 1; high < index.length && at[index.rows[high]] < ms; step *= 2) { low = high + 1; high += step; }
+    high = Math.min(high, index.length);
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.table.at[index.rows[middle]] < ms) low = middle + 1; else high = middle;
+      if (at[index.rows[middle]] < ms) low = middle + 1; else high = middle;
     }
     return low;
   }
@@ -321,18 +325,22 @@ export class Lanes {
     const { context: c } = this;
     c.fillStyle = color;
     c.globalAlpha = alpha;
-    let last = -10;
-    const first = this.firstIn(index, this.from);
     const { at } = this.table;
+    const { rows, length } = index;
     const scale = (this.width - this.left) / (this.to - this.from);
-    for (let i = first; i < index.length; i += 1) {
-      const ms = at[index.rows[i]];
+    let first = -10; // of the pixels side by side that are drawn as one
+    let last = -10;
+    for (let i = this.firstIn(index, this.from); i < length; i = this.firstIn(index, this.from + (last + 1 - this.left) / scale, i + 1)) {
+      const ms = at[rows[i]];
       if (ms > this.to) break;
-      const x = Math.floor(this.left + (ms - this.from) * scale);
-      if (x === last) continue;
+      const x = Math.max(last + 1, Math.floor(this.left + (ms - this.from) * scale));
+      if (x > last + 1) {
+        if (last >= 0) c.fillRect(first, top, last - first + 1.5, height);
+        first = x;
+      }
       last = x;
-      c.fillRect(x, top, 1.5, height);
     }
+    if (last >= 0) c.fillRect(first, top, last - first + 1.5, height);
     c.globalAlpha = 1;
   }
 
@@ -345,10 +353,12 @@ export class Lanes {
     c.globalAlpha = 1;
   }
 
-  label(text, left, right, y, color) {
+  // `say()` is asked only where there is room for words.
+  label(say, left, right, y, color) {
     const from = Math.max(left, this.left) + 5;
     const room = right - from - 4;
-    if (room < 18 || !text) return;
+    const text = room < 18 ? "" : say();
+    if (!text) return;
     const { context: c } = this;
     c.font = "12px Inter, ui-sans-serif, system-ui, sans-serif";
     c.fillStyle = color;
@@ -366,7 +376,7 @@ export class Lanes {
       const color = this.colors[`phase-${item.phase}`];
       this.block(left, right, lane.top, lane.height, color, 0.28);
       this.block(left, Math.min(left + 2, right), lane.top, lane.height, color);
-      this.label(PHASES[item.phase], left, right, lane.top + lane.height / 2, this.colors.ink);
+      this.label(() => PHASES[item.phase], left, right, lane.top + lane.height / 2, this.colors.ink);
     }
   }
 
@@ -381,7 +391,7 @@ export class Lanes {
     const height = lane.height - 12;
     for (const [item, left, right] of this.inSight(this.model.finals)) {
       this.block(left, right, lane.top, height, this.colors.words, 0.25);
-      this.label(this.table.text(item.row), left, Math.max(right, left + 1), lane.top + height / 2, this.colors.ink);
+      this.label(() => this.table.text(item.row), left, Math.max(right, left + 1), lane.top + height / 2, this.colors.ink);
     }
     this.ticks(this.model.ticks.words, this.colors.words, lane.top + height + 2, 10);
   }
@@ -392,7 +402,7 @@ export class Lanes {
       const first = this.x(item.first ?? item.end ?? this.end);
       this.block(left, Math.min(first, right), lane.top + height - 3, 3, this.colors.model, 0.6);
       if (item.first !== null) this.block(Math.max(first, left), right, lane.top, height, this.colors.model, 0.35);
-      this.label(`r${item.run} ${this.table.text(item.row).split("\n")[0]}${item.cut ? " ✕" : ""}`, left, right, lane.top + height / 2, this.colors.ink);
+      this.label(() => `r${item.run} ${this.table.text(item.row).split("\n")[0]}${item.cut ? " ✕" : ""}`, left, right, lane.top + height / 2, this.colors.ink);
     }
     this.ticks(this.model.ticks.model, this.colors.model, lane.top + height + 2, 10);
   }
@@ -400,7 +410,7 @@ export class Lanes {
   draw_tools(lane) {
     for (const [item, left, right] of this.inSight(this.model.tools)) {
       this.block(left, right, lane.top + 2, lane.height - 4, this.colors.tool, 0.4);
-      this.label(this.table.text(item.row) + (item.cut ? " ✕" : ""), left, right, lane.top + lane.height / 2, this.colors.ink);
+      this.label(() => this.table.text(item.row) + (item.cut ? " ✕" : ""), left, right, lane.top + lane.height / 2, this.colors.ink);
     }
     this.ticks(this.model.ticks.tools, this.colors.tool, lane.top, lane.height);
   }
@@ -411,7 +421,7 @@ export class Lanes {
       const first = Math.min(this.x(item.first ?? item.end ?? this.end), right);
       this.block(left, first, lane.top + height - 3, 3, this.colors.voice, 0.6);
       if (item.first !== null) this.block(Math.max(first, left), right, lane.top, height, this.colors.voice, 0.4);
-      this.label(this.table.text(item.row) + (item.cut ? " ✕" : ""), left, right, lane.top + height / 2, this.colors.ink);
+      this.label(() => this.table.text(item.row) + (item.cut ? " ✕" : ""), left, right, lane.top + height / 2, this.colors.ink);
     }
     this.ticks(this.model.ticks.voice, this.colors.voice, lane.top + height + 2, 8);
   }
@@ -427,7 +437,7 @@ export class Lanes {
         if (to > from) this.block(from, to, top, bar, item.how === "cleared" ? this.colors.alert : this.colors.agent, 0.45);
       }
       const how = item.how === "cleared" ? "cut" : item.how === "played" ? "heard out" : "";
-      this.label(`r${item.run} ${how} ${(item.heard / 1000).toFixed(1)} s`, left, right, top + bar / 2, this.colors.ink);
+      this.label(() => `r${item.run} ${how} ${(item.heard / 1000).toFixed(1)} s`, left, right, top + bar / 2, this.colors.ink);
     }
     this.ticks(this.model.ticks.playout, this.colors.agent, lane.top + lane.height - 7, 7, 0.8);
   }

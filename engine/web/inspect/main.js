@@ -5,6 +5,7 @@ import { showStep } from "./detail.js";
 import { Events } from "./events.js";
 import { Lanes, clock } from "./lanes.js";
 import { Model, phaseName } from "./model.js";
+import { whole } from "./numbers.js";
 import { Player } from "./player.js";
 import { Shelf } from "./shelf.js";
 import { Table, read } from "./table.js";
@@ -47,7 +48,7 @@ function close() {
 
 async function show(name) {
   const table = new Table();
-  const call = { name, table, model: new Model(table), stop: new AbortController(), live: false, folded: -1, began: performance.now() };
+  const call = { name, table, model: new Model(table), stop: new AbortController(), live: false, folded: -1, over: "" };
   open = call;
   following = true;
   lanes.show(table, call.model);
@@ -92,11 +93,11 @@ function take(call, piece) {
     lanes.grown(call.live && following);
     events.grown(call.live && following && selected < 0);
   }
+  if (head.over && !call.over) { call.over = head.over; call.whole = performance.now(); }
   if (head.over && head.over !== "complete") notice(head.over);
   if (head.folded !== call.folded) { call.folded = head.folded; soon(call); }
   if (head.done) tell(call);
   facts(call);
-  performance.mark("piece");
 }
 
 // The story is asked for when the fold has moved on: twice a second while it is short, more seldom as it grows.
@@ -124,13 +125,13 @@ function title({ header, file, links }) {
 
 function facts(call) {
   const figures = call.story?.figures;
-  const list = [["length", clock(call.table.end, 100)], ["rows", call.table.rows.toLocaleString("en")]];
+  const list = [["length", clock(call.table.end, 100)], ["rows", whole(call.table.rows)]];
   if (figures) {
     list.push(["answers", figures.turns]);
-    if (figures.median_ms !== null) list.push(["median", `${Math.round(figures.median_ms).toLocaleString("en")} ms`], ["worst", `${Math.round(figures.worst_ms).toLocaleString("en")} ms`]);
+    if (figures.median_ms !== null) list.push(["median", `${whole(figures.median_ms)} ms`], ["worst", `${whole(figures.worst_ms)} ms`]);
     list.push(["interrupted", figures.interruptions]);
     const stale = Object.values(call.story.stale).reduce((sum, n) => sum + n, 0);
-    if (stale) list.push(["stale", stale.toLocaleString("en")]);
+    if (stale) list.push(["stale", whole(stale)]);
   }
   $("facts").replaceChildren(...list.map(([label, value]) => {
     const item = document.createElement("li");
@@ -275,4 +276,4 @@ theme();
 route();
 
 // For tests and the curious: what is on the screen, as data.
-globalThis.inspector = { get open() { return open; }, get selected() { return selected; }, lanes, events };
+globalThis.inspector = { get open() { return open; }, get selected() { return selected; }, lanes, events, answers };

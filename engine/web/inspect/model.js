@@ -1,5 +1,6 @@
 // What the lanes draw: rows taken one after another become stretches of time. Grows with the call.
 
+import { whole } from "./numbers.js";
 import { PHASES } from "./table.js";
 
 class Index {
@@ -195,7 +196,7 @@ export class Model {
     const run = table.run[row] ? ` r${table.run[row]}` : "";
     const letter = { LLM: "q", TTS: "c", Too: "t" }[name.slice(0, 3)];
     const number = letter && letter !== "q" && table.number[row] ? ` ${letter}${table.number[row]}` : "";
-    const value = Number.isNaN(table.value[row]) || /^(User|Timer)/.test(name) ? "" : ` ${Math.round(table.value[row]).toLocaleString("en")} ms`;
+    const value = Number.isNaN(table.value[row]) || /^(User|Timer)/.test(name) ? "" : ` ${whole(table.value[row])} ms`;
     return `${words}${run}${number}${value}`;
   }
 }

@@ -1,6 +1,7 @@
 // The list of calls, live ones on top, with search and what each came to.
 
 import { el } from "./detail.js";
+import { whole } from "./numbers.js";
 
 const POLL = 2000;
 
@@ -67,10 +68,10 @@ export class Shelf {
     const figures = call.figures;
     const cells = [
       ["length", call.seconds ? length(call.seconds) : "—"],
-      ["events", call.events.toLocaleString("en")],
+      ["events", whole(call.events)],
       ["answers", figures ? figures.turns : "—"],
-      ["median", figures?.median_ms != null ? `${Math.round(figures.median_ms).toLocaleString("en")} ms` : "—"],
-      ["worst", figures?.worst_ms != null ? `${Math.round(figures.worst_ms).toLocaleString("en")} ms` : "—"],
+      ["median", figures?.median_ms != null ? `${whole(figures.median_ms)} ms` : "—"],
+      ["worst", figures?.worst_ms != null ? `${whole(figures.worst_ms)} ms` : "—"],
       ["interrupted", figures ? figures.interruptions : "—"],
       ["problems", figures ? figures.problems : "—"],
     ];
