@@ -1,13 +1,16 @@
 """Providers for rehearsals: a recogniser, a model and a voice inside the process that take as long as they are told to.
 
 They show what the engine itself costs and how many calls it carries (`engine load`): no service, no worker process, next to no CPU
-of their own. The recogniser hears loudness and hands out words from a list; the model says the same few sentences; the voice hums.
+of their own. The recogniser hears loudness and hands out words from a list; the model says the same few sentences; the voice hums a
+tune that is the same for the same text, so that by its sound each place in a text can be told from every other.
 """
 
 import asyncio
 import math
+import zlib
 from array import array
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
@@ -31,8 +34,8 @@ SENTENCES = (
 CHARS_PER_S = 15
 """How fast the voice speaks. English reads at 13 to 17."""
 PEAK = 6_000
-HUM_HZ = 200
-"""Divides every rate, so that a second of it can be repeated."""
+TUNE_HZ = (200, 250, 300, 350, 400, 450, 500, 600)
+"""Each has whole waves in 20 ms, so that notes join without a click, and a second of it can be repeated."""
 
 Ms = Annotated[int, Meta(ge=0, le=60_000)]
 
@@ -163,24 +166,24 @@ class Model(Shared):
 class Voice:
     """One call's rehearsed voice."""
 
-    def __init__(self, options: VoiceOptions, hum: bytes) -> None:
+    def __init__(self, options: VoiceOptions, notes: list[bytes]) -> None:
         self.rate_hz: int = options.rate_hz
         self._first_s = options.first_audio_ms / 1_000
         self._piece_bytes = 2 * (options.rate_hz * options.piece_ms // 1_000)
         self._pause_s = options.piece_ms / 1_000 / options.speed
-        self._hum = hum
+        self._notes = notes
 
     async def open(self) -> None:
         """Nothing to connect."""
 
     async def speak(self, request: SpeechRequest) -> AsyncIterator[bytes]:
-        """A hum as long as the text takes."""
+        """A tune as long as the text takes, a note for each piece."""
         await asyncio.sleep(self._first_s)
         left = 2 * (len(request.text) * self.rate_hz // CHARS_PER_S)
-        piece = self._hum[: self._piece_bytes]
+        tune = Random(zlib.crc32(request.text.encode()))  # noqa: S311 - the same for the same text
         while left > 0:
-            yield piece[:left]
-            left -= len(piece)
+            yield tune.choice(self._notes)[:left]
+            left -= self._piece_bytes
             if left > 0:
                 await asyncio.sleep(self._pause_s)
 
@@ -195,9 +198,14 @@ class Synthesizer(Shared):
 
     def __init__(self, options: VoiceOptions) -> None:
         self._options = options
-        step = 2 * math.pi * HUM_HZ / options.rate_hz
-        samples = array("h", (round(PEAK * math.sin(step * index)) for index in range(options.rate_hz)))
-        self._hum = samples.tobytes()
+        samples = options.rate_hz * options.piece_ms // 1_000
+        self._notes = [note(hz, options.rate_hz, samples) for hz in TUNE_HZ]
 
     def voice(self) -> Voice:
-        return Voice(self._options, self._hum)
+        return Voice(self._options, self._notes)
+
+
+def note(hz: int, rate_hz: int, samples: int) -> bytes:
+    """A tone, PCM16."""
+    step = 2 * math.pi * hz / rate_hz
+    return array("h", (round(PEAK * math.sin(step * index)) for index in range(samples))).tobytes()

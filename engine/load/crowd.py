@@ -2,11 +2,9 @@
 
 import asyncio
 import functools
-import ssl
 import time
 from collections.abc import Callable
 from random import Random
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -17,9 +15,8 @@ from engine.load.figures import Figures
 from engine.load.twilio import TwilioCaller
 from engine.load.voice import Voice
 from engine.load.wheel import Wheel
-from engine.load.wire import Refused, Wire
+from engine.load.wire import Refused, dial
 
-CONNECT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
 LEAVE_SECONDS = 10.0
 AT_ONCE_MAX = 32
@@ -60,7 +57,7 @@ class Crowd:
                 way = await self._door.knock()
                 caller = self._make(way)
                 caller.began_ns = began
-                await self._connect(caller, way)
+                caller.wire = await dial(way.url, way.headers, caller.take, functools.partial(self._closed, caller))
             except (Refused, OSError, TimeoutError) as error:
                 figures.refused += 1
                 figures.blame(f"{type(error).__name__}: {error}" if not isinstance(error, Refused) else str(error))
@@ -100,15 +97,6 @@ class Crowd:
         if not way.call_sid:
             return BrowserCaller(*given)
         return TwilioCaller(*given, call_sid=way.call_sid, parameters=way.parameters)
-
-    async def _connect(self, caller: Caller, way: Way) -> None:
-        parts = urlsplit(way.url)
-        tls = ssl.create_default_context() if parts.scheme == "wss" else None
-        make = functools.partial(Wire, way.url, way.headers, caller.take, functools.partial(self._closed, caller))
-        async with asyncio.timeout(CONNECT_SECONDS):
-            port = parts.port or (443 if tls else 80)
-            _, caller.wire = await self._loop.create_connection(make, parts.hostname or "", port, ssl=tls)
-            await caller.wire.opened
 
     def _closed(self, caller: Caller, reason: str) -> None:
         if caller in self._callers:

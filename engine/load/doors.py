@@ -33,11 +33,11 @@ class Door(Protocol):
         """A new call's way in. Raises Refused."""
 
 
-def checked(url: str, owned: bool) -> str:
+def checked(url: str, owned: bool, option: str = "--against") -> str:
     """The address, if calls to it harm nobody. Raises ConfigError."""
     host = urlsplit(url).hostname or ""
     if urlsplit(url).scheme not in ("http", "https", "ws", "wss") or not host:
-        raise ConfigError(f"--against is {url!r}; it must be an http or ws address")
+        raise ConfigError(f"{option} is {url!r}; it must be an http or ws address")
     if not is_loopback(host) and not owned:
         raise ConfigError(
             f"{host} is another machine; calls in this number harm whoever it belongs to (--i-own-it: I do)"

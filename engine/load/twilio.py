@@ -35,44 +35,77 @@ read = msgspec.json.Decoder(Sent).decode
 encode = msgspec.json.Encoder().encode
 
 
-class TwilioCaller(Caller):
-    """Twilio's end of one media stream."""
+class Writer:
+    """Twilio's messages on one stream, as whole WebSocket frames. Numbers are text, as Twilio writes them."""
 
-    def __init__(self, *given: Any, call_sid: str, parameters: dict[str, str]) -> None:
-        super().__init__(*given)
+    def __init__(self, call_sid: str, parameters: dict[str, str]) -> None:
+        self.stream_sid = "MZ" + call_sid[2:]
         self._call_sid = call_sid
         self._parameters = parameters
-        self._sid = "MZ" + call_sid[2:]
-        self._tail = f'"}},"streamSid":"{self._sid}"}}'.encode()
-        self._marks: deque[tuple[int, str]] = deque()
-        """When each is to be echoed."""
+        self._tail = f'"}},"streamSid":"{self.stream_sid}"}}'.encode()
         self._sequence = 1
         self._chunk = 0
 
-    def open(self) -> None:
+    def opening(self) -> bytes:
         """The first two messages."""
-        self.wire.send_text(encode({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
+        connected = encode({"event": "connected", "protocol": "Call", "version": "1.0.0"})
         start = {
             "accountSid": "AC" + 32 * "0",
             "callSid": self._call_sid,
-            "streamSid": self._sid,
+            "streamSid": self.stream_sid,
             "tracks": ["inbound"],
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
             "customParameters": self._parameters,
         }
-        body = {"event": "start", "sequenceNumber": "1", "start": start, "streamSid": self._sid}
-        self.wire.send_text(encode(body))
+        body = {"event": "start", "sequenceNumber": "1", "start": start, "streamSid": self.stream_sid}
+        return frame(TEXT, connected) + frame(TEXT, encode(body))
 
-    def send_frame(self, frame: bytes) -> None:
+    def media(self, sound: bytes) -> bytes:
+        """20 ms of the caller, already in base64."""
         self._sequence += 1
         self._chunk += 1
         text = (
             b'{"event":"media","sequenceNumber":"%d","media":{"track":"inbound","chunk":"%d","timestamp":"%d","payload":"'
             % (self._sequence, self._chunk, FIRST_STAMP_MS + 20 * self._chunk)
-            + frame
+            + sound
             + self._tail
         )
-        self.wire.send(MEDIUM.pack(FINAL | TEXT, MASKED | 126, len(text), NO_MASK) + text)
+        return MEDIUM.pack(FINAL | TEXT, MASKED | 126, len(text), NO_MASK) + text
+
+    def mark(self, name: str) -> bytes:
+        """The echo of a mark."""
+        self._sequence += 1
+        mark = {"name": name}
+        body = {"event": "mark", "sequenceNumber": str(self._sequence), "mark": mark, "streamSid": self.stream_sid}
+        return frame(TEXT, encode(body))
+
+    def stop(self) -> bytes:
+        """The caller has hung up."""
+        stop = {"accountSid": "AC" + 32 * "0", "callSid": self._call_sid}
+        body = {
+            "event": "stop",
+            "sequenceNumber": str(self._sequence + 1),
+            "stop": stop,
+            "streamSid": self.stream_sid,
+        }
+        return frame(TEXT, encode(body))
+
+
+class TwilioCaller(Caller):
+    """Twilio's end of one media stream."""
+
+    def __init__(self, *given: Any, call_sid: str, parameters: dict[str, str]) -> None:
+        super().__init__(*given)
+        self._writer = Writer(call_sid, parameters)
+        self._marks: deque[tuple[int, str]] = deque()
+        """When each is to be echoed."""
+
+    def open(self) -> None:
+        """The first two messages."""
+        self.wire.send(self._writer.opening())
+
+    def send_frame(self, frame: bytes) -> None:
+        self.wire.send(self._writer.media(frame))
 
     def report_played(self, now_ns: int) -> None:
         marks = self._marks
@@ -96,12 +129,7 @@ class TwilioCaller(Caller):
                 self._echo(self._marks.popleft()[1])
 
     def say_goodbye(self) -> None:
-        stop = {"accountSid": "AC" + 32 * "0", "callSid": self._call_sid}
-        body = {"event": "stop", "sequenceNumber": str(self._sequence + 1), "stop": stop, "streamSid": self._sid}
-        self.wire.send_text(encode(body))
+        self.wire.send(self._writer.stop())
 
     def _echo(self, name: str) -> None:
-        self._sequence += 1
-        mark = {"name": name}
-        body = {"event": "mark", "sequenceNumber": str(self._sequence), "mark": mark, "streamSid": self._sid}
-        self.wire.send(frame(TEXT, encode(body)))
+        self.wire.send(self._writer.mark(name))

@@ -6,7 +6,9 @@ good for a server, which unmasks all the same, and spares the work here. Source:
 
 import asyncio
 import base64
+import functools
 import secrets
+import ssl
 import struct
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -22,6 +24,7 @@ SHORT = struct.Struct("!BB4s")
 MEDIUM = struct.Struct("!BBH4s")
 HEAD_BYTES_MAX = 16 * 1024
 FRAME_BYTES_MAX = 4 * 1024 * 1024
+CONNECT_SECONDS = 15.0
 NORMAL = (1000).to_bytes(2, "big")
 
 
@@ -35,6 +38,27 @@ def frame(opcode: int, payload: bytes) -> bytes:
     if size <= SHORT_MAX:
         return SHORT.pack(FINAL | opcode, MASKED | size, NO_MASK) + payload
     return MEDIUM.pack(FINAL | opcode, MASKED | 126, size, NO_MASK) + payload
+
+
+async def dial(
+    url: str, headers: Mapping[str, str], take: Callable[[int, bytes], None], gone: Callable[[str], None]
+) -> "Wire":
+    """A connection that the server has let in. Raises Refused, OSError, TimeoutError."""
+    parts = urlsplit(url)
+    tls = ssl.create_default_context() if parts.scheme == "wss" else None
+    async with asyncio.timeout(CONNECT_SECONDS):
+        _, wire = await asyncio.get_running_loop().create_connection(
+            functools.partial(Wire, url, headers, take, gone),
+            parts.hostname or "",
+            parts.port or (443 if tls else 80),
+            ssl=tls,
+        )
+        try:
+            await wire.opened
+        except BaseException:
+            wire.abort()
+            raise
+        return wire
 
 
 class Wire(asyncio.Protocol):

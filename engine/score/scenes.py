@@ -68,6 +68,8 @@ class Material(Struct, frozen=True):
     """The voices at hand."""
 
     turns: list[Clip]
+    beginnings: list[Clip]
+    """Turns that break off at an "and"."""
     digits: list[Clip]
     answers: list[Clip]
     interruptions: list[Clip]
@@ -90,9 +92,8 @@ def scenes(material: Material) -> Iterator[Scene]:
         yield _scene(Kind.NOISE, Clip(sounds.pink(32_000, number) * sounds.SPEECH_RMS * 0.5), snr, 0)
         for index, clip in enumerate(material.turns):
             yield _scene(Kind.PLAIN, clip, snr, index)
-        for index, (first, second) in enumerate(zip(material.turns[::2], material.turns[1::2], strict=False)):
-            unfinished = Clip(first.samples, (*first.words[:-1], "and"), first.ends)
-            yield _scene(Kind.PAUSE, sounds.joined(unfinished, 0.6 + 0.2 * index, second), snr, index)
+        for index, (first, second) in enumerate(zip(material.beginnings, material.turns[1::2], strict=False)):
+            yield _scene(Kind.PAUSE, sounds.joined(first, 0.6 + 0.2 * index, second), snr, index)
         for index, clip in enumerate(material.digits):
             yield _scene(Kind.DIGITS, clip, snr, index)
         for index, clip in enumerate(material.answers):

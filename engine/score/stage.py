@@ -28,7 +28,7 @@ GREETING = "How can I help you?"
 
 
 class Result(Struct, frozen=True):
-    """What happened in a scene. Times in nanoseconds of the call."""
+    """What happened in a scene. Times in nanoseconds of the call. None where it says so: it cannot be seen from outside of the server."""
 
     scene: str
     onset_ns: int
@@ -50,12 +50,13 @@ class Result(Struct, frozen=True):
     over_caller: bool
     """It began while the caller was not done."""
     stale_samples: int
-    """Sent of a run after it was cleared."""
-    text_error: int
-    """Characters in the history less those the ear got."""
-    cancelled_at_once: bool
-    """Models were cancelled in the step that decided."""
-    stuck: bool
+    """Sent of a run after it was cleared; from outside: played of the old speech after it had fallen silent for an interruption."""
+    text_error: int | None
+    """Characters in the history less those the ear got. None: unseen."""
+    cancelled_at_once: bool | None
+    """Models were cancelled in the step that decided. None: unseen."""
+    stuck: bool | None
+    """None: unseen."""
 
 
 class Watch:

@@ -58,16 +58,23 @@ def test_the_model_takes_its_time_and_says_its_sentences() -> None:
     assert round(seconds, 2) == round(0.2 + 0.02 * (len(tokens) - 1), 2)
 
 
-def test_the_voice_hums_as_long_as_the_text_takes_to_say() -> None:
-    async def main() -> bytes:
-        voice = rehearsal.Synthesizer(rehearsal.VoiceOptions(rate_hz=8_000, speed=5)).voice()
-        await voice.open()
-        request = SpeechRequest(run=1, chunk=1, text="x" * 30)
-        sound = b"".join([piece async for piece in voice.speak(request)])
-        await voice.close()
-        return sound
+async def spoken(text: str) -> bytes:
+    voice = rehearsal.Synthesizer(rehearsal.VoiceOptions(rate_hz=8_000, speed=5)).voice()
+    await voice.open()
+    sound = b"".join([piece async for piece in voice.speak(SpeechRequest(run=1, chunk=1, text=text))])
+    await voice.close()
+    return sound
 
-    sound, seconds = run(main())
+
+def test_the_voice_hums_as_long_as_the_text_takes_to_say() -> None:
+    sound, seconds = run(spoken("x" * 30))
     assert len(sound) == 2 * 8_000 * 30 // rehearsal.CHARS_PER_S
     assert max(memoryview(sound).cast("h")) == rehearsal.PEAK
     assert 0.1 < seconds < 0.6
+
+
+def test_each_text_has_a_tune_of_its_own() -> None:
+    once, again, other = (run(spoken(text))[0] for text in ("x" * 30, "x" * 30, "y" * 30))
+    assert once == again
+    assert once != other
+    assert once[:1_600] != once[1_600:3_200]

@@ -73,3 +73,8 @@ def test_what_misses_its_aim_is_said_so() -> None:
     lines = list(table(list(card(one(Kind.INTERRUPTION, paused_ns=3_500 * MS, lost=True, stale_samples=3)))))
     assert any("stop latency p50" in line and "MISSED" in line for line in lines)
     assert any("stale samples" in line and "MISSED" in line for line in lines)
+
+
+def test_a_figure_of_nothing_is_a_dash() -> None:
+    assert figure("yield rate", one(Kind.PLAIN)) == "-"
+    assert figure("answered", one(Kind.CLICK)) == "-"
