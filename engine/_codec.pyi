@@ -146,7 +146,7 @@ class Playout:
     """
 
     def __new__(cls, rate_hz: int, capacity: int) -> Self:
-        """capacity: samples retained, all runs together; touched memory follows what is retained, in blocks of 1 KiB."""
+        """capacity: samples retained, all runs together; memory grows to what was ever retained, doubling from 32 KiB."""
     @property
     def rate_hz(self) -> int: ...
     @property

@@ -2,7 +2,7 @@
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_Check
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -60,7 +60,9 @@ cdef extern from "_resample.h" nogil:
 
 cdef extern from "_playout.h" nogil:
     enum: PLAYOUT_RUNS
-    enum: PLAYOUT_BLOCK
+    enum:
+        PLAYOUT_BLOCK
+        PLAYOUT_BLOCKS_FIRST
     struct track:
         int64_t run, first, sent, written
         int32_t open
@@ -604,7 +606,10 @@ cdef class Outlet(_Stream):
 
 @cython.final
 cdef class Playout:
+    # The pool grows to what was ever retained: a minute of room for each call, nearly all of it never used, would lie in a new
+    # place of the heap with each call, until every page of a far bigger heap had been touched once.
     cdef playout p
+    cdef int32_t blocks_max
     cdef readonly int rate_hz
 
     def __cinit__(self, int rate_hz, int64_t capacity):
@@ -615,12 +620,23 @@ cdef class Playout:
         self.rate_hz = rate_hz
         self.p.capacity = capacity
         self.p.fade = rate_hz // 200
-        self.p.blocks = playout_blocks(capacity)
         self.p.freed = -1
-        self.p.next = <int32_t *>PyMem_Malloc(self.p.blocks * sizeof(int32_t))
-        self.p.sound = <int16_t *>PyMem_Malloc(<size_t>self.p.blocks * PLAYOUT_BLOCK * sizeof(int16_t))
-        if not self.p.next or not self.p.sound:
+        self.blocks_max = playout_blocks(capacity)
+
+    cdef bint grow(self) except -1:
+        cdef int32_t blocks = min(self.blocks_max, max(PLAYOUT_BLOCKS_FIRST, 2 * self.p.blocks))
+        if blocks == self.p.blocks:
+            return False
+        cdef void *chain = PyMem_Realloc(self.p.next, blocks * sizeof(int32_t))
+        if not chain:
             raise MemoryError
+        self.p.next = <int32_t *>chain
+        cdef void *sound = PyMem_Realloc(self.p.sound, <size_t>blocks * PLAYOUT_BLOCK * sizeof(int16_t))
+        if not sound:
+            raise MemoryError
+        self.p.sound = <int16_t *>sound
+        self.p.blocks = blocks
+        return True
 
     def __dealloc__(self):
         PyMem_Free(self.p.next)
@@ -643,8 +659,13 @@ cdef class Playout:
 
     def write(self, int64_t run, bytes pcm not None):
         cdef track *t = playout_track(&self.p, run)
-        cdef int64_t n = whole_samples(pcm)
-        return playout_write(&self.p, t, samples_of(pcm), n) if t else 0
+        cdef int64_t n = min(whole_samples(pcm), self.p.capacity - self.p.retained), done = 0
+        if not t:
+            return 0
+        while True:
+            done += playout_write(&self.p, t, samples_of(pcm) + done, n - done)
+            if done == n or not self.grow():
+                return done
 
     def read(self, int64_t run, int64_t samples):
         cdef track *t = playout_track(&self.p, run)

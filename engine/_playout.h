@@ -9,6 +9,7 @@
 
 #define PLAYOUT_RUNS 8
 #define PLAYOUT_BLOCK 512 /* samples */
+#define PLAYOUT_BLOCKS_FIRST 32
 #define NONE (-1)
 
 struct track {
@@ -24,11 +25,12 @@ struct playout {
     struct track tracks[PLAYOUT_RUNS];
     int64_t capacity, retained;   /* samples, all runs together */
     int32_t fade;                 /* samples in 5 ms */
-    int32_t blocks, fresh, freed; /* pool size, how many were ever used, head of the free chain */
+    int32_t blocks, fresh, freed; /* pool size so far, how many were ever used, head of the free chain */
     int32_t *next;                /* blocks */
     int16_t *sound;               /* blocks * PLAYOUT_BLOCK */
 };
 
+/* The size to which a pool may have to grow: each run may leave two blocks half empty. */
 static inline int32_t playout_blocks(int64_t capacity) {
     return (int32_t)((capacity + PLAYOUT_BLOCK - 1) / PLAYOUT_BLOCK + 2 * PLAYOUT_RUNS);
 }
@@ -61,7 +63,7 @@ static inline int32_t playout_take(struct playout *p) {
     return block;
 }
 
-/* Append; returns how many samples were accepted: fewer than n when the pool is full. */
+/* Append; returns how many samples were accepted: fewer than n when the pool is full. Once it has grown, go on with the rest. */
 static int64_t playout_write(struct playout *p, struct track *t, const int16_t *in, int64_t n) {
     int64_t done = 0;
     if (n > p->capacity - p->retained) n = p->capacity - p->retained;

@@ -76,6 +76,23 @@ def test_a_streams_state_is_a_few_kilobytes(stream, most):
     assert stream.state_bytes < most
 
 
+def test_a_playout_takes_memory_for_what_it_retained_and_not_for_its_capacity():
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        ring = _codec.Playout(8_000, 480_000)
+        ring.open(1)
+        assert tracemalloc.get_traced_memory()[0] - before < 1_024
+        assert ring.write(1, bytes(2 * 8_000)) == 8_000
+        assert tracemalloc.get_traced_memory()[0] - before < 34 * 1_024
+        assert ring.write(1, bytes(2 * 500_000)) == 472_000
+        assert tracemalloc.get_traced_memory()[0] - before < 1_000_000
+        del ring
+        assert tracemalloc.get_traced_memory()[0] - before < 1_024
+    finally:
+        tracemalloc.stop()
+
+
 def test_dropping_a_run_gives_its_sound_to_the_next():
     ring = _codec.Playout(8_000, 480_000)
     for run in range(1_000):

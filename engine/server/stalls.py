@@ -10,15 +10,16 @@ Rule 3. A process says no to new calls before those it has suffer: when its loop
 """
 
 import asyncio
+import faulthandler
 import gc
 import logging
-import sys
+import re
+import tempfile
 import threading
 import time
-import traceback
 from collections import Counter, deque
 from collections.abc import Callable
-from types import FrameType
+from typing import IO
 
 from msgspec import Struct
 
@@ -30,6 +31,8 @@ BEAT_NS = 50 * MS
 STALL_NS = 100 * MS
 """Later than this is told. Sound is sent 300 ms ahead, so nobody has heard it yet. Precedent: LiveKit warns at 100 ms."""
 STACK_FRAMES = 12
+CALL = re.compile(r' *File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
+"""A call as faulthandler writes it."""
 TOLD_NS_MIN = SECOND
 """Between two log lines. Stalls between them are counted."""
 WINDOW_BEATS = 60
@@ -152,11 +155,10 @@ class Stalls:
 
     def _watch(self) -> None:
         """The thread: look where the loop is while its beat is overdue."""
-        while not self._stop.wait(BEAT_NS / SECOND):
-            if time.monotonic_ns() > self._due_ns + BEAT_NS:
-                frame = sys._current_frames().get(self._thread_id)
-                if frame is not None:
-                    self._seen[stack_of(frame)] += 1
+        with tempfile.TemporaryFile() as file:
+            while not self._stop.wait(BEAT_NS / SECOND):
+                if time.monotonic_ns() > self._due_ns + BEAT_NS and (stack := stack_of(self._thread_id, file)):
+                    self._seen[stack] += 1
 
 
 class Teller:
@@ -179,8 +181,16 @@ class Teller:
         )
 
 
-def stack_of(frame: FrameType) -> str:
-    """The innermost calls, one a line."""
-    return "".join(
-        f"  {each.filename}:{each.lineno} {each.name}\n" for each in traceback.extract_stack(frame, STACK_FRAMES)
-    ).rstrip()
+def stack_of(thread_id: int, file: IO[bytes]) -> str:
+    """The innermost calls of a thread, one a line, innermost last. file: a real one, to write in.
+
+    Not by `frame.f_back`: a frame object is then made for each frame of a thread that goes on running, and CPython 3.11 has crashed
+    over it here. faulthandler reads the stacks as they lie, while no other thread can run, and makes nothing.
+    """
+    file.seek(0)
+    file.truncate()
+    faulthandler.dump_traceback(file, all_threads=True)
+    file.seek(0)
+    _, _, after = file.read().decode(errors="replace").partition(f"hread 0x{thread_id:016x}")
+    calls = [CALL.fullmatch(line) for line in after.partition("\n\n")[0].splitlines()[1 : STACK_FRAMES + 1]]
+    return "\n".join(f"  {call['file']}:{call['line']} {call['name']}" for call in reversed(calls) if call)

@@ -1,6 +1,7 @@
 import asyncio
 import logging
-import sys
+import tempfile
+import threading
 
 import pytest
 
@@ -39,7 +40,36 @@ def test_a_stall_is_told_with_its_stack_and_many_are_told_once_a_second(caplog: 
 
 
 def test_the_innermost_call_comes_last() -> None:
-    assert stack_of(sys._getframe()).splitlines()[-1].endswith("test_the_innermost_call_comes_last")
+    with tempfile.TemporaryFile() as file:
+        for _ in range(2):
+            *_, caller, innermost = stack_of(threading.get_ident(), file).splitlines()
+    assert innermost.endswith("stack_of")
+    assert caller.endswith("test_the_innermost_call_comes_last")
+    assert caller.startswith(f"  {__file__}:")
+
+
+def test_a_thread_that_has_ended_is_nowhere() -> None:
+    with tempfile.TemporaryFile() as file:
+        assert stack_of(1, file) == ""
+
+
+def test_what_held_the_loop_up_is_named_from_another_thread() -> None:
+    told: list[Stall] = []
+
+    def hold_up(stalls: Stalls) -> None:
+        while not stalls._seen:
+            pass
+
+    async def main() -> None:
+        stalls = Stalls(asyncio.get_running_loop(), tell=told.append)
+        stalls.start()
+        stalls._due_ns -= 200 * MS
+        hold_up(stalls)
+        stalls._beat()
+        stalls.stop()
+
+    asyncio.run(main())
+    assert " hold_up" in told[0].stack.splitlines()[-1]
 
 
 def judged(late_ns: int, busy: float, *, late_ns_max: int = 60 * MS, strained: bool = False) -> bool:
