@@ -5,8 +5,8 @@ import re
 from engine.core.policy import Policy
 from engine.core.units import LIMITS
 
-_SENTENCE = re.compile(r"""[.!?…]+["')\]]*(?=\s)|\n+""")
-_CLAUSE = re.compile(r"[,;:—–](?=\s)")
+_SENTENCE = re.compile(r"""[.!?…؟।]+["')\]”»]*(?=\s)|[。！？]+[」』”）]*|\n+""")
+_CLAUSE = re.compile(r"[,;:—–،](?=\s)|[，、；：]")
 _ABBREVIATIONS = frozenset("mr mrs ms dr st vs etc e.g i.e approx inc ltd jr sr prof".split())
 _MARKUP = str.maketrans(dict.fromkeys("*#`~|<>", ""))
 

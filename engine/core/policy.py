@@ -162,6 +162,9 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     voicemail: str = ""
     """Said to an answering machine, instead of a conversation; then the call ends. Empty: it is talked to like anybody."""
 
+    language: str = "en"
+    """Of the conversation, as in BCP 47. The words that end an English sentence are known; in any other language a turn's end is told by
+    punctuation, numbers and silence. The lists below, and what the agent says by itself, are then yours to set."""
     backchannels: tuple[str, ...] = BACKCHANNELS
     stop_words: tuple[str, ...] = STOP_WORDS
 

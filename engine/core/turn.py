@@ -325,7 +325,7 @@ def _waited_out(state: State, words: str) -> TurnEnd | None:
 def endpoint_wait(state: State, words: str) -> tuple[TurnEnd, int]:
     """Which wait owns the present silence, and how long it is, in nanoseconds."""
     turn, policy = state.turn, state.setup.policy
-    sounds = completeness(words, last_question(state))
+    sounds = completeness(words, last_question(state), policy.language)
     if turn.eager or (turn.complete_prob is not None and turn.complete_prob >= SURE_PROB):
         sounds = Completeness.FINISHED
     elif turn.complete_prob is not None and turn.complete_prob <= UNSURE_PROB:

@@ -1,20 +1,25 @@
-"""What words say about turn-taking: is it a backchannel, a stop word, a finished sentence? English; pure functions of text.
+"""What words say about turn-taking: is it a backchannel, a stop word, a finished sentence? Pure functions of text.
 
-Heuristics, on purpose: a recogniser's own end of turn and a `TurnDetector`'s judgement come before them.
+Heuristics, on purpose: a recogniser's own end of turn and a `TurnDetector`'s judgement come before them. Words are compared in any
+script; the lists of how sentences end are English, and asked only where the policy's language is.
 """
 
 import re
 from enum import StrEnum
 from functools import lru_cache
 
-_KEPT = re.compile(r"[^a-z0-9' ]+")
-_SPACES = re.compile(r" +")
+_NO_WORD = re.compile(
+    r"[\s\x00-\x1f!-&(-/:-@\[-`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf×÷"  # ASCII but ' and Latin-1
+    r"\u2010-\u2bff\u3000-\u3004\u3008-\u3020"  # general and CJK punctuation, symbols
+    r"\uff01-\uff0f\uff1a-\uff20،؛؟۔।॥\U0001f000-\U0001faff]+"  # full width, Arabic, Devanagari, pictures
+)
+"""What stands between words. Named one by one: the marks that follow letters in many scripts are no letters to `re`."""
 
 
 @lru_cache(maxsize=512)
 def normalised(text: str) -> str:
     """Lower case, no punctuation, single spaces: two spellings of the same words compare equal."""
-    return _SPACES.sub(" ", _KEPT.sub(" ", text.lower().replace(".", ""))).strip()
+    return _NO_WORD.sub(" ", text.lower().replace(".", "").replace("’", "'")).strip()
 
 
 def joined(*parts: str) -> str:
@@ -112,16 +117,23 @@ def trailing_digits(text: str) -> int:
 
 
 @lru_cache(maxsize=512)
-def completeness(text: str, question: str = "") -> Completeness:
-    """How finished `text` sounds as an answer to `question`, what the agent said last."""
+def completeness(text: str, question: str = "", language: str = "en") -> Completeness:
+    """How finished `text` sounds as an answer to `question`, what the agent said last. language: of both, as in BCP 47."""
     bare, words = text.rstrip(), normalised(text)
     last = words.rpartition(" ")[2]
-    if not words or bare.endswith(("...", "…", ",", "-", ":")) or last in _TRAILING:
+    english = language[:2] == "en"
+    if not words or bare.endswith(("...", "…", ",", "-", ":", "，", "、", "،")) or (english and last in _TRAILING):
         return Completeness.UNFINISHED
     digits = trailing_digits(words)
     if digits:
         return _number_completeness(digits, words, question)
-    if bare.endswith((".", "?", "!")) or _TIME_WORDS.search(words) or words.endswith(_WHOLE):
+    if bare.endswith((".", "?", "!", "。", "？", "！", "؟", "।")):
+        return Completeness.FINISHED
+    return _english_completeness(words, last, question) if english else Completeness.UNSURE
+
+
+def _english_completeness(words: str, last: str, question: str) -> Completeness:
+    if _TIME_WORDS.search(words) or words.endswith(_WHOLE):
         return Completeness.FINISHED
     if last in _CLOSED or (words in {"okay", "ok", "right"} and question.rstrip().endswith("?")):
         return Completeness.FINISHED

@@ -38,6 +38,10 @@ def cut(pending: str, *, first: bool = True, written: bool = False) -> str:
         ("J. Smith said", ""),
         ("Between you and I. Good", "Between you and I."),
         ("See no. 5 there", ""),
+        ("现在是中午。然后", "现在是中午。"),
+        ("他说「不」。然后", "他说「不」。"),
+        ("यह दोपहर है। और", "यह दोपहर है।"),
+        ("هل أنت هنا؟ نعم", "هل أنت هنا؟"),
     ],
 )
 def test_the_first_piece_is_the_first_sentence(pending: str, piece: str) -> None:
@@ -55,6 +59,11 @@ def test_the_first_piece_may_end_at_a_comma_once_it_is_long_enough(mark: str) ->
     assert cut(head + " and then") == head
     assert cut(head[1:] + " a") == ""
     assert cut(head + " and then", first=False) == ""
+
+
+def test_a_comma_without_a_space_after_it_ends_a_piece_where_none_is_written() -> None:
+    head = "字" * (POLICY.chunk_first_chars - 1) + "，"
+    assert cut(head + "字字") == head
 
 
 def test_later_pieces_end_at_a_comma_only_when_they_grow_long() -> None:

@@ -49,6 +49,19 @@ def test_a_cough_lets_the_agent_go_on() -> None:
     assert len(state.conversation.messages) == 1
 
 
+def test_words_of_any_script_take_the_floor() -> None:
+    state = check(
+        SPEAKING
+        + """
+        2400  caller speaks
+        2520  timer                                   -> pause r1
+        2521  paused r1 400
+        2600  asr partial "нет, подождите"            -> clear r1, cancel r1  [Interrupted]
+        """
+    )
+    assert state.contest.interrupted == 1
+
+
 def test_a_click_does_not_even_pause_it() -> None:
     state = check(
         SPEAKING

@@ -39,6 +39,23 @@ def test_a_guess_is_superseded_when_the_final_differs_and_nothing_of_it_was_hear
     assert 1 not in [m.run for m in state.conversation.messages]
 
 
+def test_a_guess_in_any_script_is_superseded_when_the_final_differs() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   caller speaks                            [Listening]
+        1400  asr partial "на десять."                 [Transcribing]
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "на десять."
+        1650  timer                                   -> finalize
+        1750  asr final "на десять тридцать."         -> clear r1, cancel r1, llm r2 "на десять тридцать."
+        1850  timer                                   -> open r2  [Generating]
+        2000
+        """
+    )
+    assert state.turn.last_text == "на десять тридцать."
+
+
 def test_an_answer_waits_for_what_is_being_said_and_says_follow_one_another() -> None:
     state = check(
         """

@@ -28,8 +28,16 @@ FINISHED, UNSURE, UNFINISHED = Completeness.FINISHED, Completeness.UNSURE, Compl
         ("  at 9 a.m.,  please ", "at 9 am please"),
         ("it's O'Clock", "it's o'clock"),
         ("Mm-hmm!", "mm hmm"),
+        ("I’m here", "i'm here"),
+        ("¿Qué hora es?", "qué hora es"),
+        ("Schöne Grüße!", "schöne grüße"),
+        ("«Который час?»", "который час"),
+        ("أريد موعداً، من فضلك؟", "أريد موعداً من فضلك"),
+        ("मुझे मदद चाहिए।", "मुझे मदद चाहिए"),
+        ("现在几点？", "现在几点"),
         ("", ""),
         ("…", ""),
+        ("👍 — !", ""),
     ],
 )
 def test_two_spellings_of_the_same_words_compare_equal(text: str, expected: str) -> None:
@@ -49,7 +57,9 @@ def test_joining_leaves_one_space_between_what_is_there(parts: tuple[str, ...], 
     assert joined(*parts) == expected
 
 
-@pytest.mark.parametrize(("text", "count"), [("", 0), ("one", 1), ("it's nine a.m.", 3), ("- - -", 0)])
+@pytest.mark.parametrize(
+    ("text", "count"), [("", 0), ("one", 1), ("it's nine a.m.", 3), ("मुझे मदद चाहिए", 3), ("- - -", 0)]
+)
 def test_words_are_counted_without_punctuation(text: str, count: int) -> None:
     assert word_count(text) == count
 
@@ -158,3 +168,25 @@ def test_digits_at_the_end_are_counted_spoken_or_written(text: str, count: int) 
 )
 def test_how_finished_words_sound(text: str, question: str, expected: Completeness) -> None:
     assert completeness(text, question) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ich komme am", UNSURE),
+        ("Ich komme morgen.", FINISHED),
+        ("¿Qué hora es?", FINISHED),
+        ("现在几点？", FINISHED),
+        ("我想，", UNFINISHED),
+        ("كم الساعة؟", FINISHED),
+        ("मुझे मदद चाहिए।", FINISHED),
+        ("thank you", UNSURE),
+        ("5 5 5", UNFINISHED),
+    ],
+)
+def test_another_language_is_judged_by_punctuation_and_numbers(text: str, expected: Completeness) -> None:
+    assert completeness(text, language="de") is expected
+
+
+def test_every_english_is_english() -> None:
+    assert completeness("on Monday and", language="en-GB") is UNFINISHED
