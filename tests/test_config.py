@@ -283,7 +283,7 @@ class TestAgent:
 class TestDocs:
     def test_the_file_in_the_docs_is_good(self, read: Any) -> None:
         blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "configuration.md").read_text("utf-8"), re.DOTALL)
-        assert len(blocks) == 4
+        assert len(blocks) == 5
         for block in blocks:
             block = re.sub(r"\n(api_key_file|database) = .*", "", block)
             assert read(block, None, LLM_API_KEY="k").agent.setup().tools
