@@ -27,6 +27,7 @@ from engine.errors import ConfigError
 from engine.settings import (
     SECTIONS,
     AgentSettings,
+    BreakerSettings,
     InspectSettings,
     JournalSettings,
     LimitSettings,
@@ -60,6 +61,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """"llm.openai" -> its options, for every provider in use."""
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
+    breaker: BreakerSettings = BreakerSettings()
     journal: JournalSettings = JournalSettings()
     inspect: InspectSettings = InspectSettings()
     telemetry: TelemetrySettings = TelemetrySettings()

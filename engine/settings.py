@@ -103,6 +103,22 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     """Browser sessions at once from one address."""
 
 
+class BreakerSettings(Section, frozen=True, kw_only=True):
+    """What the calls of a process learn from each other of a provider that fails: see docs/providers.md."""
+
+    section: ClassVar[str] = "breaker"
+
+    failures: Count = 3
+    """A provider that has failed so often within the window, and not answered as often, is asked last until it is well. 0: never. Three:
+    one call alone, with its one retry, does not decide for all."""
+    window_ns: Several = 30 * SECOND
+    """How long failures and answers count. Precedents: 10 s (Hystrix) and 30 s (Polly), for services that are asked more often."""
+    probe_ns: Several = 2 * SECOND
+    """Before it is first asked whether it is ready again; doubled for each further time. Most failures of a service pass in seconds."""
+    probe_ns_max: Several = 60 * SECOND
+    """The longest wait between two such questions. Precedent: resilience4j's 60 s."""
+
+
 class JournalSettings(Section, frozen=True, kw_only=True):
     """The recording of each call, from which it can be replayed."""
 
@@ -218,6 +234,7 @@ SECTIONS: tuple[type[Section], ...] = (
     AgentSettings,
     ServerSettings,
     LimitSettings,
+    BreakerSettings,
     JournalSettings,
     InspectSettings,
     TelemetrySettings,

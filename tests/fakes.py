@@ -62,9 +62,17 @@ class FakeProvider:
     def __init__(self) -> None:
         self.started = 0
         self.stopped = 0
+        self.asked_ready = 0
+        self.well: AdapterError | None = None
+        """What it answers when it is asked whether it is ready. None: that it is."""
 
     async def start(self) -> None:
         self.started += 1
+
+    async def ready(self) -> None:
+        self.asked_ready += 1
+        if self.well is not None:
+            raise self.well
 
     async def stop(self) -> None:
         self.stopped += 1

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.recognition import SocketStream
-from engine.adapters.websocket import CLOSE_KINDS, Dial, SharedNothing, query
+from engine.adapters.recognition import SocketRecognizer, SocketStream
+from engine.adapters.websocket import CLOSE_KINDS, Dial, query
 from engine.core.events import ASREagerEndOfTurn, ASREndOfTurn, ASROpened, ASRTurnResumed
 from engine.core.units import ENGINE_HZ
 from engine.errors import AdapterError, FailureKind
@@ -142,7 +142,7 @@ class AssemblyAIStream(SocketStream):
         return facts
 
 
-class AssemblyAI(SharedNothing):
+class AssemblyAI(SocketRecognizer):
     """The `assemblyai` recogniser."""
 
     name = "assemblyai"

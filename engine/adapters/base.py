@@ -60,6 +60,9 @@ class Provider(Protocol):
     async def start(self) -> None:
         """Make ready: pools, worker processes, warm connections. Raises AdapterError."""
 
+    async def ready(self) -> None:
+        """Prove cheaply that it can be reached, and leave a warm connection where those are shared. Raises AdapterError."""
+
     async def stop(self) -> None:
         """Release everything `start` took."""
 

@@ -12,8 +12,8 @@ from msgspec import Struct, field
 
 from engine.adapters.base import Options, Voice
 from engine.adapters.http import status_kind
-from engine.adapters.synthesis import ContextVoice
-from engine.adapters.websocket import Dial, SharedNothing
+from engine.adapters.synthesis import ContextVoice, SocketSynthesizer
+from engine.adapters.websocket import Dial
 from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
 
@@ -113,7 +113,7 @@ class CartesiaVoice(ContextVoice):
                 self.failed(name, error)
 
 
-class Cartesia(SharedNothing):
+class Cartesia(SocketSynthesizer):
     """The `cartesia` synthesizer."""
 
     name = "cartesia"

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.recognition import SocketStream
-from engine.adapters.websocket import Dial, SharedNothing, query
+from engine.adapters.recognition import SocketRecognizer, SocketStream
+from engine.adapters.websocket import Dial, query
 from engine.core.events import (
     ASREagerEndOfTurn,
     ASREndOfTurn,
@@ -188,7 +188,7 @@ class FluxStream(_Deepgram):
         return ()
 
 
-class Deepgram(SharedNothing):
+class Deepgram(SocketRecognizer):
     """The `deepgram` recogniser."""
 
     name = "deepgram"

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import Options, Voice
-from engine.adapters.synthesis import ContextVoice
-from engine.adapters.websocket import Dial, SharedNothing, query
+from engine.adapters.synthesis import ContextVoice, SocketSynthesizer
+from engine.adapters.websocket import Dial, query
 from engine.errors import AdapterError, FailureKind
 
 CLEAR = ""
@@ -85,7 +85,7 @@ class AuraVoice(ContextVoice):
                 raise AdapterError(self.name, FailureKind.UNAVAILABLE, "an error message")
 
 
-class Aura(SharedNothing):
+class Aura(SocketSynthesizer):
     """The `deepgram` synthesizer."""
 
     name = "deepgram"

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import Options, Voice
-from engine.adapters.synthesis import Context, ContextVoice
-from engine.adapters.websocket import Dial, SharedNothing, query
+from engine.adapters.synthesis import Context, ContextVoice, SocketSynthesizer
+from engine.adapters.websocket import Dial, query
 from engine.core.units import MS, SECOND
 from engine.errors import AdapterError, ConfigError, FailureKind
 
@@ -158,7 +158,7 @@ class ElevenLabsVoice(ContextVoice):
         context.put_words(context.words.letters(alignment.chars, ends))
 
 
-class ElevenLabs(SharedNothing):
+class ElevenLabs(SocketSynthesizer):
     """The `elevenlabs` synthesizer."""
 
     name = "elevenlabs"

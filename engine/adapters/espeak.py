@@ -139,6 +139,11 @@ class Espeak:
         self._crew = Crew(NAME, WORKER, json.encode(settings), 1)
         await self._crew.start()
 
+    async def ready(self) -> None:
+        """See base."""
+        assert self._crew is not None, "start comes first"
+        await self._crew.ready()
+
     async def stop(self) -> None:
         if self._crew is not None:
             await self._crew.stop()

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
 from engine.adapters.http import check, failures, make_client
-from engine.adapters.recognition import SocketStream
+from engine.adapters.recognition import SocketStream, open_once
 from engine.adapters.websocket import Dial
 from engine.core.units import ENGINE_HZ
 from engine.errors import AdapterError, FailureKind
@@ -120,6 +120,10 @@ class Gladia:
         stopped."""
         with failures(self.name):
             await self._client.get("v2/live")
+
+    async def ready(self) -> None:
+        """See base."""
+        await open_once(self)
 
     async def stop(self) -> None:
         """Close all connections."""

@@ -68,6 +68,16 @@ def speaks_nonsense(error: httpx.TransportError) -> bool:
     return isinstance(error, httpx.RemoteProtocolError) and not ("closed" in words or "disconnected" in words)
 
 
+async def answers(provider: str, client: httpx.AsyncClient, path: str) -> None:
+    """Ask for a path that costs nothing. Any answer but a refused key, a full house or a broken server will do: not every server
+    lists its models. Raises AdapterError."""
+    with failures(provider):
+        response = await client.get(path)
+    status = response.status_code
+    if status in (401, 429) or (status >= 500 and status != 501):
+        raise status_failure(provider, status, error_code(response.content[:ERROR_BODY_BYTES]), response.headers)
+
+
 async def check(provider: str, response: httpx.Response) -> None:
     """Return if the answer is good (2xx); otherwise read its error, bounded, and raise it as AdapterError."""
     if response.is_success:

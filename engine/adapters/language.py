@@ -15,7 +15,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from engine.adapters.base import LLMFact, LLMRequest, Options
-from engine.adapters.http import check, failures, stream_failure
+from engine.adapters.http import answers, check, failures, stream_failure
 from engine.adapters.sse import ServerEvent, read_events
 from engine.core.commands import Message, Role
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
@@ -78,6 +78,10 @@ class StreamingModel:
         """Open a connection. Raises AdapterError, where the server cannot be reached or the key is wrong; it may be used all the
         same (the server may come up later), and must be stopped."""
         await self._warm()
+
+    async def ready(self) -> None:
+        """See base."""
+        await answers(self.name, self._client, self.warm_path)
 
     async def stop(self) -> None:
         """Close all connections."""

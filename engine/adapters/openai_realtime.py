@@ -13,8 +13,8 @@ from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
 from engine.adapters.http import named_kind, stream_failure
-from engine.adapters.recognition import SocketStream
-from engine.adapters.websocket import Dial, SharedNothing, query
+from engine.adapters.recognition import SocketRecognizer, SocketStream
+from engine.adapters.websocket import Dial, query
 from engine.audio import Outlet
 from engine.core.events import ASROpened
 from engine.core.units import ENGINE_HZ, AudioFormat
@@ -155,7 +155,7 @@ class OpenAIRealtimeStream(SocketStream):
         raise AdapterError(self.name, kind, "an error message")
 
 
-class OpenAIRealtime(SharedNothing):
+class OpenAIRealtime(SocketRecognizer):
     """The `openai_realtime` recogniser."""
 
     name = "openai_realtime"

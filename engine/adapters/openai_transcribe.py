@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.http import check, failures, make_client
+from engine.adapters.http import answers, check, failures, make_client
 from engine.audio import level
 from engine.core.events import ASRFinal, ASROpened
 from engine.core.units import ENGINE_HZ, FRAME_NS, LIMITS, MS
@@ -118,6 +118,10 @@ class OpenAITranscribe:
         stopped."""
         with failures(self.name):
             await self._client.get("models")
+
+    async def ready(self) -> None:
+        """See base."""
+        await answers(self.name, self._client, "models")
 
     async def stop(self) -> None:
         """Close all connections."""

@@ -147,6 +147,11 @@ class Pocketsphinx:
         self._crew = Crew(NAME, WORKER, json.encode(settings), options.workers or min(os.cpu_count() or 1, WORKERS))
         await self._crew.start()
 
+    async def ready(self) -> None:
+        """See base."""
+        assert self._crew is not None, "start comes first"
+        await self._crew.ready()
+
     async def stop(self) -> None:
         if self._crew is not None:
             await self._crew.stop()

@@ -6,11 +6,12 @@ kept, bounded; a backlog goes out no faster than the provider takes it. Reconnec
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import ClassVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from typing import ClassVar, cast
 
-from engine.adapters.base import ASRFact
-from engine.adapters.websocket import Dial, Socket
+from engine.adapters.base import ASRFact, Recognizer, RecognizerStream
+from engine.adapters.websocket import Dial, SharedNothing, Socket
 from engine.core.events import ASRFinal, ASROpened, ASRPartial
 from engine.core.units import FRAME_BYTES, FRAME_NS, LIMITS, SECOND
 from engine.errors import AdapterError, FailureKind
@@ -190,3 +191,24 @@ class SocketStream:
         for message in self.goodbye():
             socket.send(message)
         socket.close()
+
+
+class SocketRecognizer(SharedNothing):
+    """A recogniser whose streams are connections of their own."""
+
+    def stream(self, ear: int) -> RecognizerStream:
+        """See base."""
+        raise NotImplementedError
+
+    async def ready(self) -> None:
+        """See base."""
+        await open_once(self)
+
+
+async def open_once(recognizer: Recognizer) -> None:
+    """Open a stream, and leave as soon as the recogniser says that it listens. Raises AdapterError."""
+    facts = cast("AsyncGenerator[ASRFact, None]", recognizer.stream(0).facts())
+    async with aclosing(facts):
+        async for fact in facts:
+            if isinstance(fact, ASROpened):
+                return

@@ -119,6 +119,9 @@ class Shared:
     async def start(self) -> None:
         """Nothing to make ready."""
 
+    async def ready(self) -> None:
+        """Always."""
+
     async def stop(self) -> None:
         """Nothing to release."""
 

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import Options, Voice
-from engine.adapters.synthesis import ContextVoice
-from engine.adapters.websocket import Dial, SharedNothing, query
+from engine.adapters.synthesis import ContextVoice, SocketSynthesizer
+from engine.adapters.websocket import Dial, query
 from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
 
@@ -99,7 +99,7 @@ class RimeVoice(ContextVoice):
             self.ended(name)
 
 
-class Rime(SharedNothing):
+class Rime(SocketSynthesizer):
     """The `rime` synthesizer."""
 
     name = "rime"

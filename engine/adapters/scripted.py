@@ -48,6 +48,9 @@ class Scripted:
     async def start(self) -> None:
         """Nothing to make ready."""
 
+    async def ready(self) -> None:
+        """Always."""
+
     async def stop(self) -> None:
         """Nothing to release."""
 

@@ -12,8 +12,8 @@ import numpy as np
 from msgspec import Struct
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.recognition import SocketStream
-from engine.adapters.websocket import Dial, SharedNothing
+from engine.adapters.recognition import SocketRecognizer, SocketStream
+from engine.adapters.websocket import Dial
 
 
 class SherpaOptions(Options, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class SherpaStream(SocketStream):
         return [self.final(text)] if text else []
 
 
-class Sherpa(SharedNothing):
+class Sherpa(SocketRecognizer):
     """The `sherpa` recogniser."""
 
     name = "sherpa"

@@ -11,8 +11,8 @@ from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
 from engine.adapters.http import status_kind
-from engine.adapters.recognition import SocketStream
-from engine.adapters.websocket import Dial, SharedNothing
+from engine.adapters.recognition import SocketRecognizer, SocketStream
+from engine.adapters.websocket import Dial
 from engine.core.events import ASREndOfTurn
 from engine.core.units import ENGINE_HZ, FRAME_NS, SECOND
 from engine.errors import AdapterError, FailureKind
@@ -110,7 +110,7 @@ class SonioxStream(SocketStream):
         return [*facts, *self.partial((self._final + open_words).strip())]
 
 
-class Soniox(SharedNothing):
+class Soniox(SocketRecognizer):
     """The `soniox` recogniser."""
 
     name = "soniox"

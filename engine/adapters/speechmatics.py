@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.recognition import SocketStream
-from engine.adapters.websocket import Dial, SharedNothing
+from engine.adapters.recognition import SocketRecognizer, SocketStream
+from engine.adapters.websocket import Dial
 from engine.core.events import ASREndOfTurn, ASROpened
 from engine.core.units import ENGINE_HZ
 from engine.errors import AdapterError, FailureKind
@@ -138,7 +138,7 @@ class SpeechmaticsStream(SocketStream):
         return ()
 
 
-class Speechmatics(SharedNothing):
+class Speechmatics(SocketRecognizer):
     """The `speechmatics` recogniser."""
 
     name = "speechmatics"

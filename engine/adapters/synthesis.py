@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
-from engine.adapters.base import SpeechRequest
-from engine.adapters.websocket import Dial, Socket
+from engine.adapters.base import SpeechRequest, Voice
+from engine.adapters.websocket import Dial, SharedNothing, Socket
 from engine.core.events import TTSWords, Word
 from engine.core.units import LIMITS, SECOND
 from engine.errors import AdapterError, FailureKind
@@ -307,3 +307,19 @@ class ContextVoice:
         if name in self._taken:
             self._taken.discard(name)
             self._slots.release()
+
+
+class SocketSynthesizer(SharedNothing):
+    """A synthesizer whose voices are connections of their own."""
+
+    def voice(self) -> Voice:
+        """See base."""
+        raise NotImplementedError
+
+    async def ready(self) -> None:
+        """See base."""
+        voice = self.voice()
+        try:
+            await voice.open()
+        finally:
+            await voice.close()

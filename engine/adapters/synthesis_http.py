@@ -10,7 +10,7 @@ from typing import ClassVar
 import httpx
 
 from engine.adapters.base import Options, SpeechRequest, Voice
-from engine.adapters.http import check, failures
+from engine.adapters.http import answers, check, failures
 from engine.adapters.synthesis import Sound, flowing
 from engine.core.events import TTSWords
 from engine.errors import AdapterError, FailureKind
@@ -50,6 +50,10 @@ class HttpSynthesizer:
         with failures(self.name):
             await self.client.get(self.warm_path)
 
+    async def ready(self) -> None:
+        """See base."""
+        await answers(self.name, self.client, self.warm_path)
+
     async def stop(self) -> None:
         """Close all connections."""
         await self.client.aclose()
@@ -60,7 +64,7 @@ class HttpSynthesizer:
 
 
 class HttpVoice:
-    """A voice that asks for each chunk by itself; it has nothing of its own to open or close."""
+    """A voice that asks for each chunk by itself, over its synthesizer's connections."""
 
     def __init__(self, synthesizer: HttpSynthesizer) -> None:
         self._synthesizer = synthesizer
@@ -71,7 +75,8 @@ class HttpVoice:
         return self._synthesizer.rate_hz
 
     async def open(self) -> None:
-        """See base."""
+        """See base. An idle connection may have been closed since the last call."""
+        await self._synthesizer.ready()
 
     async def close(self) -> None:
         """See base."""

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.recognition import SocketStream
-from engine.adapters.websocket import Dial, SharedNothing
+from engine.adapters.recognition import SocketRecognizer, SocketStream
+from engine.adapters.websocket import Dial
 from engine.core.units import ENGINE_HZ
 
 RESET = '{"reset" : 1}'
@@ -77,7 +77,7 @@ class VoskStream(SocketStream):
         return ()
 
 
-class Vosk(SharedNothing):
+class Vosk(SocketRecognizer):
     """The `vosk` recogniser."""
 
     name = "vosk"

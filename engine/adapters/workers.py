@@ -251,6 +251,10 @@ class Crew:
         await asyncio.gather(*(worker.stop() for worker in self._workers))
         self._workers.clear()
 
+    async def ready(self) -> None:
+        """Have one worker at least. Raises AdapterError."""
+        await self._fill(1)
+
     async def sit(self, client: Client) -> Seat:
         """A seat at the worker with the fewest clients. Raises AdapterError."""
         assert self._keeper is not None, "start comes first"

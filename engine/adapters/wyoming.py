@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import Options, SpeechRequest, Voice
-from engine.adapters.synthesis import Sound, flowing
-from engine.adapters.websocket import CONNECT_NS, SharedNothing
+from engine.adapters.synthesis import SocketSynthesizer, Sound, flowing
+from engine.adapters.websocket import CONNECT_NS
 from engine.core.events import TTSWords
 from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
@@ -152,7 +152,7 @@ class WyomingVoice:
             raise AdapterError(self.name, FailureKind.UNAVAILABLE, type(error).__name__) from None
 
 
-class Wyoming(SharedNothing):
+class Wyoming(SocketSynthesizer):
     """The `wyoming` synthesizer."""
 
     name = "wyoming"

@@ -40,6 +40,8 @@ from engine.core.commands import (
 )
 from engine.core.events import AdapterFailed, ASREndOfTurn, ASRFinal, Fact, LLMDone, RunCancelled, Stage, ToolResult
 from engine.core.policy import ToolSpec
+from engine.core.recovery import first_model
+from engine.core.state import State
 from engine.core.units import LIMITS, SECOND
 from engine.errors import AdapterError, FailureKind
 from engine.runtime.chunks import Chunk, Chunks
@@ -178,6 +180,16 @@ class Effects:
             self._streams.pop(ear, None)
 
     # The language model.
+
+    def warm(self, state: State) -> None:
+        """Connect ahead of need: the first voice, and the first model, whose connections may have been closed since the last call."""
+        setup = state.setup
+        if setup.tts:
+            self.voice(setup.tts[state.playout.voice])
+        if setup.llm:
+            provider = setup.llm[first_model(state)]
+            failed = functools.partial(AdapterFailed, stage=Stage.LLM)
+            self._begin((Stage.LLM, 0, 0), 0, provider, self._providers.llm[provider].ready, failed)
 
     def start_llm(self, command: StartLLM) -> None:
         model = self._providers.llm[command.provider]

@@ -17,10 +17,11 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from engine.adapters.base import Provider, VoiceDetector
-from engine.core.events import Fact
+from engine.core.events import Fact, Stage
 from engine.core.policy import Setup
 from engine.core.units import SECOND
 from engine.errors import AdapterError
+from engine.runtime.breakers import Breakers, Limits
 from engine.runtime.effects import Providers, Toolbox
 from engine.runtime.session import Observer, Outcome, Session
 from engine.transports.base import Transport
@@ -91,9 +92,10 @@ class Host:
         observers: Sequence[ObserverFactory] = (),
         calls_max: int = CALLS_MAX,
         strained: Callable[[], bool] = lambda: False,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """detector: makes one for each call. strained: whether the process has enough to do."""
+        """detector: makes one for each call. strained: whether the process has enough to do. limits: of the circuit breakers."""
         self.counts = Counts()
         self.calls_max = calls_max
         self.draining = False
@@ -102,6 +104,8 @@ class Host:
         self._observers = tuple(observers)
         self._strained = strained
         self._clock = clock
+        stages = {Stage.ASR: providers.asr, Stage.LLM: providers.llm, Stage.TTS: providers.tts}
+        self.breakers = Breakers(stages, limits, clock=clock)
         self._sessions: dict[str, Session] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -131,7 +135,8 @@ class Host:
                 try:
                     await provider.start()
                 except AdapterError as error:
-                    log.warning("%s could not be made ready and will be tried in each call: %s", provider.name, error)
+                    log.warning("%s could not be made ready and is asked last until it is: %s", provider.name, error)
+                    self.breakers.unready(provider, error.kind)
                 started.append(provider)
         except BaseException:
             for provider in reversed(started):
@@ -155,17 +160,21 @@ class Host:
         self.counts.begun += 1
         with ExitStack() as closing:
             observers = [self._observe(make, info, closing) for make in self._observers]
+            watch = self.breakers.watch(setup)
+            closing.callback(watch.close)
             session = Session(
                 transport,
                 setup,
                 self._providers,
                 detector=self._detector(),
                 toolbox=agent.toolbox,
-                observers=[observer for observer in observers if observer is not None],
+                observers=[*(observer for observer in observers if observer is not None), watch],
                 call_id=call_id,
                 seed=info.seed,
+                outages=watch.told,
                 clock=self._clock,
             )
+            watch.post = session.post
             self._sessions[call_id] = session
             self._empty.clear()
             try:
@@ -190,6 +199,7 @@ class Host:
 
     async def stop(self) -> None:
         """Stop all providers. One that fails to does not keep the others."""
+        self.breakers.stop()
         for provider in reversed(self._shared()):
             try:
                 await provider.stop()

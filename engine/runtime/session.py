@@ -27,6 +27,7 @@ from engine.core.events import (
     Event,
     Fact,
     InputRejected,
+    Outages,
     SessionEnded,
     SessionStarted,
     TimerFired,
@@ -124,6 +125,7 @@ class Session:
         observers: Sequence[Observer] = (),
         call_id: str = "",
         seed: int = 0,
+        outages: Outages = Outages(),  # noqa: B008 - frozen
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """clock: nanoseconds that never run backwards, from anywhere."""
@@ -131,6 +133,7 @@ class Session:
         self.call_id = call_id
         self._setup = setup
         self._seed = seed
+        self._outages = outages
         self._transport = transport
         self._observers = list(observers)
         self._clock = clock
@@ -247,13 +250,14 @@ class Session:
 
         known: facts of the call that are older than its session.
         """
-        self.post(SessionStarted(setup=self._setup, seed=self._seed, call_id=self.call_id))
+        started = SessionStarted(setup=self._setup, seed=self._seed, call_id=self.call_id, outages=self._outages)
+        self.post(started)
         for fact in known:
             self.post(fact)
         reason = FAULT
         try:
-            if self._setup.tts and not self._closed:
-                self._effects.voice(self._setup.tts[self.state.playout.voice])
+            if not self._closed:
+                self._effects.warm(self.state)
             reason = await self._carry()
             self._scope = None
         except asyncio.CancelledError:

@@ -17,6 +17,7 @@ from engine.agent import Agent
 from engine.config import Config, load
 from engine.core.units import MS
 from engine.inspector import create_inspector
+from engine.runtime.breakers import Breakers
 from engine.runtime.host import ObserverFactory
 from engine.server.carrier import TwilioApi
 from engine.server.control import Control
@@ -138,10 +139,19 @@ def health(switchboard: Switchboard) -> list[BaseRoute]:
             "tasks": len(asyncio.all_tasks()),
             "late_ms": stalls.late_ns // MS if stalls else 0,
             "busy": round(stalls.busy, 3) if stalls else 0.0,
+            "providers": providers_of(host.breakers),
         }
         return JSONResponse(body, status_code=200 if switchboard.is_ready else 503)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def providers_of(breakers: Breakers) -> dict[str, dict[str, str]]:
+    """What is known of each provider: closed (well), half_open (one call tries it) or open (asked last)."""
+    found: dict[str, dict[str, str]] = {}
+    for breaker in breakers:
+        found.setdefault(breaker.stage.value, {})[breaker.name] = breaker.position.name.lower()
+    return found
 
 
 def telephone_of(

@@ -51,7 +51,11 @@ class Records:
                 raise ConfigError(f"journal.folder is {self._journal.folder!r}: {error.strerror}") from error
         if self._telemetry.endpoint:
             self._pipeline = Telemetry(exported_as(self._telemetry), __version__)
-            self._pipeline.watch_host(active=lambda: host.calls, refused=lambda: host.counts.refused)
+            self._pipeline.watch_host(
+                active=lambda: host.calls,
+                refused=lambda: host.counts.refused,
+                breakers=lambda: [(each.stage.value, each.name, int(each.position)) for each in host.breakers],
+            )
             self._heartbeat = Heartbeat(self._pipeline.meters.note_beat, asyncio.get_running_loop())
 
     async def stop(self) -> None:

@@ -17,6 +17,7 @@ from engine.adapters.vad import make_detector, warm
 from engine.agent import Agent
 from engine.config import Config, load
 from engine.core.events import Stage
+from engine.runtime.breakers import Limits
 from engine.runtime.effects import Providers
 from engine.runtime.host import Host, ObserverFactory
 from engine.runtime.session import Outcome
@@ -58,6 +59,12 @@ class Switchboard:
             observers=(*self._records.factories, *observers),
             calls_max=config.limits.calls_max,
             strained=lambda: self.stalls is not None and self.stalls.strained,
+            limits=Limits(
+                failures=config.breaker.failures,
+                window_ns=config.breaker.window_ns,
+                probe_ns=config.breaker.probe_ns,
+                probe_ns_max=config.breaker.probe_ns_max,
+            ),
             clock=clock,
         )
         self._late_ns_max = config.limits.late_ns_max

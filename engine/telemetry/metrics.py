@@ -1,6 +1,6 @@
 """Every instrument, and what is counted into it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
@@ -77,6 +77,15 @@ class Meters:
             self._meter.create_observable_counter(name, [ask], "1", why)
         else:
             self._meter.create_observable_gauge(name, [ask], "1", why)
+
+    def watch_each(self, name: str, counts: Callable[[], Iterable[tuple[int, dict[str, str]]]], why: str) -> None:
+        """Report several values that somebody else keeps, each with its labels. Asked for from another thread."""
+
+        def ask(options: CallbackOptions) -> Iterator[Observation]:
+            for value, labels in counts():
+                yield Observation(value, labels)
+
+        self._meter.create_observable_gauge(name, [ask], "1", why)
 
     def note_tick(self, late_ns: int) -> None:
         """The pump of a call's sound turned this late. Only the worst between two beats is kept: there are many."""

@@ -9,7 +9,7 @@ here, and are handed on as what the exporter reads.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -44,10 +44,22 @@ class Telemetry:
         """What watches one call."""
         return CallObserver(self, call)
 
-    def watch_host(self, *, active: Callable[[], int], refused: Callable[[], int]) -> None:
-        """Report the host's own counts."""
+    def watch_host(
+        self,
+        *,
+        active: Callable[[], int],
+        refused: Callable[[], int],
+        breakers: Callable[[], Iterable[tuple[str, str, int]]],
+    ) -> None:
+        """Report the host's own counts. breakers: stage, provider, and 0 for closed, 1 for half open, 2 for open."""
         self.meters.watch(names.M_ACTIVE, active, "Calls under way", grows=False)
         self.meters.watch(names.M_REFUSED, refused, "Calls turned away", grows=True)
+
+        def positions() -> Iterable[tuple[int, dict[str, str]]]:
+            return [(value, {names.STAGE: stage, names.PROVIDER: provider}) for stage, provider, value in breakers()]
+
+        why = "Whether a provider is asked first (0), is tried by one call (1) or is asked last (2)"
+        self.meters.watch_each(names.M_BREAKER, positions, why)
 
     def put(self, record: Record) -> None:
         """Send or count a record when there is time. Never blocks."""

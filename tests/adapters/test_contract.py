@@ -81,6 +81,16 @@ class TestEveryRemoteAdapter:
         async with server.serve():
             assert await exercise(stage, make(stage, name, server))
 
+    async def test_it_says_whether_it_is_ready(self, stage, name):
+        server = simulated(stage, name)
+        async with server.serve():
+            provider = make(stage, name, server)
+            await provider.ready()
+        with pytest.raises(AdapterError) as caught:
+            await provider.ready()
+        await provider.stop()
+        assert caught.value.kind in (FailureKind.UNAVAILABLE, FailureKind.CLOSED)
+
     async def test_nobody_there_is_unavailable(self, stage, name):
         server = simulated(stage, name)
         async with server.serve():
@@ -158,6 +168,15 @@ class TestEveryAdapterWithAKey:
     async def test_a_wrong_key_is_rejected(self, stage, name):
         error = await failure(stage, name, api_key="wrong")
         assert error.kind is FailureKind.REJECTED
+
+    async def test_with_a_wrong_key_it_is_not_ready(self, stage, name):
+        server = simulated(stage, name)
+        async with server.serve():
+            provider = make(stage, name, server, api_key="wrong")
+            with pytest.raises(AdapterError) as caught:
+                await provider.ready()
+            await provider.stop()
+        assert caught.value.kind is FailureKind.REJECTED
 
     async def test_the_key_is_never_told(self, stage, name, caplog):
         caplog.set_level(logging.DEBUG)

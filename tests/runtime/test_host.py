@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.core.commands import Commands
-from engine.core.events import Event, SessionEnded, UserTextReceived
+from engine.core.events import Event, Outages, SessionEnded, SessionStarted, UserTextReceived
 from engine.core.policy import Policy, Setup
 from engine.core.state import State
 from engine.core.units import SECOND
@@ -260,3 +260,78 @@ async def test_a_provider_that_does_not_stop_does_not_keep_the_others(caplog: py
     house.brain.stop = stop  # type: ignore[method-assign]
     await house.host.stop()
     assert (house.ears.stopped, house.mouth.stopped) == (1, 1)
+
+
+class SpareAgent(FakeAgent):
+    def setup(self, transport: str = "") -> Setup:
+        policy = Policy(idle_ns=0)
+        return Setup(policy=policy, asr=("ears",), llm=("brain", "spare"), tts=("mouth",), transport=transport)
+
+
+@virtually
+async def test_calls_learn_from_each_other_which_provider_is_out_and_when_it_is_back() -> None:
+    house, spare, diaries = House(calls_max=9), FakeModel(), list[Diary]()
+    providers = Providers(
+        asr={"ears": house.ears}, llm={"brain": house.brain, "spare": spare}, tts={"mouth": house.mouth}
+    )
+    host = Host(
+        providers,
+        LoudnessDetector,
+        observers=[lambda info: diaries.append(Diary(info)) or diaries[-1]],  # type: ignore[func-returns-value]
+        calls_max=9,
+        clock=asyncio.get_running_loop().time_ns,  # type: ignore[attr-defined]
+    )
+    await host.start()
+    down = AdapterError("brain", FailureKind.CLOSED, "hung up")
+    house.brain.well = down
+    house.brain.scripts = [[(10, down)]] * 4
+
+    async def ask() -> tuple[MemoryTransport, "asyncio.Task[Outcome]"]:
+        transport = MemoryTransport(CAPABILITIES)
+        running = asyncio.create_task(host.call(transport, SpareAgent()))
+        await asyncio.sleep(0.1)
+        assert transport.peer.line is not None
+        transport.peer.line.typed("what time is it?")
+        await asyncio.sleep(0.5)
+        return transport, running
+
+    calls = [await ask(), await ask()]
+    asked = len(house.brain.asked)
+    assert [(each.stage.value, each.name) for each in host.breakers if each.position] == [("llm", "brain")]
+    calls.append(await ask())
+    assert len(house.brain.asked) == asked, "the third call does not even try"
+    assert isinstance(diaries[2].events[0], SessionStarted)
+    assert diaries[2].events[0].outages == Outages(llm=("brain",))
+    assert len(spare.asked) == 3
+    house.brain.well, house.brain.scripts = None, []
+    await asyncio.sleep(31)
+    for transport, _ in calls:
+        assert transport.peer.line is not None
+        transport.peer.line.typed("and now?")
+        await asyncio.sleep(0.01)
+    assert len(house.brain.asked) == asked + 1, "one call under way is let through, and asks it in its next run"
+    for transport, _ in calls:
+        transport.close("done")
+    await asyncio.gather(*(running for _, running in calls))
+    await host.stop()
+
+
+@virtually
+async def test_a_provider_that_cannot_be_reached_at_the_start_is_asked_last_from_the_first_call() -> None:
+    house = House()
+
+    async def start() -> None:
+        raise AdapterError("brain", FailureKind.UNAVAILABLE, "no route")
+
+    house.brain.start = start  # type: ignore[method-assign]
+    await house.host.start()
+    assert [each.name for each in house.host.breakers if each.position] == ["brain"]
+    transport, running = house.call()
+    await asyncio.sleep(0.1)
+    assert transport.peer.line is not None
+    transport.peer.line.typed("what time is it?")
+    await asyncio.sleep(0.5)
+    assert len(house.brain.asked) == 1, "the only one is asked all the same"
+    transport.close("done")
+    await running
+    await house.host.stop()

@@ -5,7 +5,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from engine.agent import Agent
-from engine.errors import ConfigError
+from engine.errors import ConfigError, FailureKind
 from engine.sandbox.twilio_line import Stream, Webhook
 from engine.server import create_app
 from engine.server.pages import Pages
@@ -79,6 +79,11 @@ def test_readyz_says_no_while_it_drains_and_healthz_goes_on() -> None:
         async with serving(make_config()) as server, httpx.AsyncClient(base_url=server.http) as client:
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()["ready"], ready.json()["calls"]) == (200, True, 0)
+            assert ready.json()["providers"] == {"llm": {"scripted": "closed"}, "tts": {"espeak": "closed"}}
+            breakers = server.app.switchboard.host.breakers
+            breakers.unready(next(iter(breakers)).provider, FailureKind.UNAVAILABLE)
+            ready = await client.get("/readyz")
+            assert (ready.status_code, ready.json()["providers"]["llm"]) == (200, {"scripted": "open"})
             await server.app.switchboard.drain()
             ready = await client.get("/readyz")
             assert (ready.status_code, ready.json()["draining"]) == (503, True)

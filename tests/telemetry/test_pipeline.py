@@ -64,7 +64,7 @@ def test_a_histogram_carries_the_trace_of_a_run_as_its_exemplar() -> None:
 def test_the_hosts_own_counts_are_reported() -> None:
     with collector() as server:
         telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
-        telemetry.watch_host(active=lambda: 3, refused=lambda: 2)
+        telemetry.watch_host(active=lambda: 3, refused=lambda: 2, breakers=lambda: [("llm", "openai", 2)])
         for late_ns in (0, 1 * MS, 0):
             telemetry.meters.note_tick(late_ns)
         telemetry.meters.note_beat(4 * MS)
@@ -154,4 +154,7 @@ def test_an_unsampled_run_gives_no_exemplar() -> None:
 
 def test_every_measure_of_the_fold_has_an_instrument() -> None:
     written = {value for name, value in vars(names).items() if name.startswith("M_")}
-    assert written - {names.M_ACTIVE, names.M_REFUSED, names.M_LOST} == HISTOGRAMS.keys() | COUNTERS.keys()
+    assert (
+        written - {names.M_ACTIVE, names.M_REFUSED, names.M_LOST, names.M_BREAKER}
+        == HISTOGRAMS.keys() | COUNTERS.keys()
+    )
