@@ -14,8 +14,8 @@ from engine.core.events import (
     PlayoutPaused,
     PlayoutStarted,
     TTSChunkDone,
-    TTSStarted,
     TTSWords,
+    Word,
 )
 from engine.core.floor import is_synthesised, known_ledger, ledger_of, sound_ns
 from engine.core.state import NEVER, Chunk, Deadlines, Ledger, State
@@ -42,19 +42,15 @@ def chunk_of(ledger: Ledger, number: int) -> Chunk:
 # Synthesis. The gate in `reduce` has made sure that run and chunk are live.
 
 
-def note_sound(state: State, event: TTSStarted) -> tuple[State, Commands]:
-    ledger = known_ledger(state, event.run)
-    return write_chunk(state, ledger, replace(chunk_of(ledger, event.chunk), started=True)), NOTHING
-
-
 def keep_words(state: State, event: TTSWords) -> tuple[State, Commands]:
-    """Word times of a chunk, in order; anything that runs backwards is dropped."""
+    """Word times of a chunk, in order; anything that runs backwards or past the text is dropped."""
     ledger = known_ledger(state, event.run)
     chunk = chunk_of(ledger, event.chunk)
     words = list(chunk.words)
     for word in event.words:
-        follows = not words or (word.end_char > words[-1].end_char and word.end_ns >= words[-1].end_ns)
-        if follows and word.end_char <= len(chunk.text) and len(words) < LIMITS.words:
+        last = words[-1] if words else Word(0, 0)
+        # Each word ends further on in the text, so that there are no more of them than characters.
+        if last.end_char < word.end_char <= len(chunk.text) and word.end_ns >= last.end_ns:
             words.append(word)
     return write_chunk(state, ledger, replace(chunk, words=tuple(words))), NOTHING
 
@@ -62,10 +58,14 @@ def keep_words(state: State, event: TTSWords) -> tuple[State, Commands]:
 def keep_duration(state: State, event: TTSChunkDone) -> tuple[State, Commands]:
     """All sound of a chunk is in hand."""
     ledger = known_ledger(state, event.run)
+    return keep_sound(state, ledger, chunk_of(ledger, event.chunk), event.duration_ns), NOTHING
+
+
+def keep_sound(state: State, ledger: Ledger, chunk: Chunk, duration_ns: int) -> State:
+    """Write down how much sound there is of a chunk. Where the ear had heard all before, it can go on from now."""
     drained = ledger.heard_ns >= sound_ns(ledger) - ROUNDING_NS
     ledger = replace(ledger, served_at=state.at, moved_at=state.at if drained else ledger.moved_at)
-    chunk = replace(chunk_of(ledger, event.chunk), started=True, duration_ns=max(0, event.duration_ns))
-    return write_chunk(state, ledger, chunk), NOTHING
+    return write_chunk(state, ledger, replace(chunk, duration_ns=max(0, duration_ns)))
 
 
 # Playout.
@@ -95,8 +95,9 @@ def note_drained(state: State, event: PlayoutDone) -> tuple[State, Commands]:
     """The ear has caught up: the end of the run, or a gap in the sound."""
     ledger = known_ledger(state, event.run)
     if is_synthesised(ledger):
-        done = replace(ledger, heard_ns=max(ledger.heard_ns, sound_ns(ledger)), moved_at=state.at)
-        return (write(state, done), NOTHING) if not ledger.cleared else (state, NOTHING)
+        if ledger.cleared:
+            return state, NOTHING
+        return write(state, replace(ledger, heard_ns=max(ledger.heard_ns, sound_ns(ledger)))), NOTHING
     return replace(state, playout=replace(state.playout, starved=state.playout.starved + 1)), NOTHING
 
 
@@ -110,9 +111,7 @@ def keep_books(state: State) -> tuple[State, Commands]:
         return state, NOTHING
     ledger = ledger_of(state, run.number)
     if ledger is None:
-        opened = state.at if run.committed else None
-        fresh = Ledger(run=run.number, opened_at=opened, moved_at=state.at)
-        ledgers = (*state.playout.ledgers, fresh)[-(LIMITS.runs_remembered + 1) :]
+        ledgers = (*state.playout.ledgers, Ledger(run=run.number))[-(LIMITS.runs_remembered + 1) :]
         return replace(state, playout=replace(state.playout, ledgers=ledgers)), NOTHING
     if run.committed and ledger.opened_at is None:
         return write(state, replace(ledger, opened_at=state.at, moved_at=state.at)), NOTHING
@@ -174,5 +173,4 @@ def stall_at(state: State, ledger: Ledger) -> int | None:
 def deadlines(state: State) -> Deadlines:
     run = state.response.run
     ledger = ledger_of(state, run.number) if run is not None else None
-    at = stall_at(state, ledger) if ledger is not None else None
-    return NEVER if at is None else Deadlines(at)
+    return Deadlines(stall_at(state, ledger)) if ledger is not None else NEVER

@@ -108,7 +108,7 @@ def count_rejected(state: State, event: InputRejected) -> tuple[State, Commands]
     return replace(state, counters=replace(state.counters, rejected=state.counters.rejected + 1)), NOTHING
 
 
-def only_time(state: State, event: RunCancelled) -> tuple[State, Commands]:
+def only_time(state: State, event: RunCancelled | TTSStarted) -> tuple[State, Commands]:
     """Nothing but the clock: what is due is found by the SETTLE steps."""
     return state, NOTHING
 
@@ -136,7 +136,7 @@ RULES: dict[type[Fact], Row] = dict(
         on(LLMToken, generation.keep_token),
         on(LLMToolCall, tools.take_call, generation.await_call),
         on(LLMDone, generation.close_round),
-        on(TTSStarted, playout.note_sound),
+        on(TTSStarted, only_time),
         on(TTSWords, playout.keep_words),
         on(TTSChunkDone, playout.keep_duration, speech.trust_voice),
         on(PlayoutStarted, playout.note_start),

@@ -9,7 +9,7 @@ from engine.core.chunking import split_speakable
 from engine.core.commands import NOTHING, CancelTTS, Commands, Synthesize
 from engine.core.events import AdapterFailed, SessionStarted, Stage
 from engine.core.floor import known_ledger, ledger_of
-from engine.core.playout import chars_heard, chunk_of, write, write_chunk
+from engine.core.playout import chars_heard, chunk_of, keep_sound, write
 from engine.core.retry import choose, is_worth_retrying, keep_or_leave
 from engine.core.state import NEVER, Chunk, Deadlines, Ledger, Playout, Run, State
 from engine.core.units import LIMITS, SECOND
@@ -34,27 +34,33 @@ def _with_voice(state: State) -> State:
 def speak(state: State) -> tuple[State, Commands]:
     """Hand over every piece of the answer that is ready to be spoken."""
     run = state.response.run
-    ledger = ledger_of(state, run.number) if run is not None else None
-    if run is None or ledger is None or ledger.mute or ledger.cut >= len(run.text):
+    if run is None:
+        return state, NOTHING
+    ledger = known_ledger(state, run.number)
+    if ledger.mute or ledger.cut >= len(run.text):
         return state, NOTHING
     if not state.setup.tts:
         return write(state, replace(ledger, cut=len(run.text))), NOTHING
     if not ledger.chunks:
         state = _with_voice(state)
     commands: list[Synthesize] = []
-    # A round that calls tools says what it has: nothing will follow until they have answered.
-    whole = run.written or bool(run.calls)
-    while len(ledger.chunks) < LIMITS.chunks:
-        pending = run.text[ledger.cut :]
-        policy = state.setup.policy
-        size = split_speakable(pending, first=not ledger.chunks, written=whole, policy=policy)
-        if not size:
-            break
+    while size := _ready_chars(state, run, ledger):
         ledger, command = _cut(state, run, ledger, size)
         if command is not None:
             commands.append(command)
-    changed = ledger is not ledger_of(state, run.number)
+    changed = ledger is not known_ledger(state, run.number)
     return (write(state, ledger) if changed else state), tuple(commands)
+
+
+def _ready_chars(state: State, run: Run, ledger: Ledger) -> int:
+    """How much of the text that is left may be handed over now; 0 when it is better to wait."""
+    pending = run.text[ledger.cut :]
+    # A round that calls tools says what it has: nothing will follow until they have answered.
+    whole = run.written or bool(run.calls)
+    # Three pieces cut at their full length hold one full length at least, so the second half is enough for the longest answer.
+    if len(ledger.chunks) >= LIMITS.chunks // 2 and len(pending) < LIMITS.chunk_chars and not whole:
+        return 0
+    return split_speakable(pending, first=not ledger.chunks, written=whole, policy=state.setup.policy)
 
 
 def _cut(state: State, run: Run, ledger: Ledger, size: int) -> tuple[Ledger, Synthesize | None]:
@@ -95,36 +101,34 @@ def change_voice(state: State, event: AdapterFailed) -> tuple[State, Commands]:
 
 def give_up_waiting(state: State) -> tuple[State, Commands]:
     """The runtime answers for every chunk within its time; should it ever not, the run is silent, but never stuck."""
-    run = state.response.run
-    ledger = ledger_of(state, run.number) if run is not None else None
-    late = _late_chunk(state, ledger)
-    if ledger is None or late is None or ledger.mute or state.at < _due(state, ledger, late):
+    awaited = _awaited(state)
+    if awaited is None or state.at < awaited[1]:
         return state, NOTHING
+    ledger = awaited[0]
     return write(state, replace(ledger, mute=True)), (CancelTTS(run=ledger.run),)
 
 
 def _go_on_elsewhere(state: State, event: AdapterFailed) -> tuple[State, Commands]:
     """Whatever of the run has no sound yet is asked for again; nothing that has sound is repeated."""
     ledger = known_ledger(state, event.run)
-    failed, policy = chunk_of(ledger, event.chunk), state.setup.policy
-    reached = chars_heard(failed, event.duration_ns, policy.speech_chars_per_s) if event.duration_ns else 0
+    failed, made_ns = chunk_of(ledger, event.chunk), max(0, event.duration_ns)
+    reached = chars_heard(failed, made_ns, state.setup.policy.speech_chars_per_s)
     missing: list[tuple[int, str]] = []
     for chunk in ledger.chunks:
         if chunk.duration_ns is not None:
             continue
-        made, sound_ns = (reached, event.duration_ns) if chunk is failed else (0, 0)
+        made, sound_ns = (reached, made_ns) if chunk is failed else (0, 0)
         rest = chunk.text[made:]
         missing.append((chunk.start_char + made + len(rest) - len(rest.lstrip()), rest.strip()))
-        state = write_chunk(
-            state, known_ledger(state, event.run), replace(chunk, text=chunk.text[:made].rstrip(), duration_ns=sound_ns)
-        )
+        spoken = replace(chunk, text=chunk.text[:made].rstrip())
+        state = keep_sound(state, known_ledger(state, event.run), spoken, sound_ns)
     playout = _next_voice(state, event.kind)
     if playout is None:
         first = choose(state.setup.tts, state.outages.tts) or 0
         state = replace(state, playout=replace(state.playout, voice=first, tries=0, tried=()))
         return write(state, replace(known_ledger(state, event.run), mute=True)), (CancelTTS(run=event.run),)
     state = replace(state, playout=playout)
-    ledger, commands = replace(known_ledger(state, event.run), served_at=state.at), []
+    ledger, commands = known_ledger(state, event.run), []
     for start, text in missing:
         if text:
             ledger, command = _asked(state, ledger, start, text)
@@ -152,20 +156,19 @@ def trust_voice(state: State, event: object) -> tuple[State, Commands]:
 # Time.
 
 
-def _late_chunk(state: State, ledger: Ledger | None) -> Chunk | None:
-    """The chunk that is awaited: the first without all its sound."""
-    if ledger is None or ledger.cleared or state.lost_at is not None:
+def _awaited(state: State) -> tuple[Ledger, int] | None:
+    """The live run's ledger while it lacks sound that was asked for, and the moment at which that is given up."""
+    run = state.response.run
+    ledger = ledger_of(state, run.number) if run is not None else None
+    if ledger is None or ledger.mute or state.lost_at is not None:
         return None
-    return next((chunk for chunk in ledger.chunks if chunk.duration_ns is None), None)
-
-
-def _due(state: State, ledger: Ledger, chunk: Chunk) -> int:
+    late = next((chunk for chunk in ledger.chunks if chunk.duration_ns is None), None)
+    if late is None:
+        return None
     # A chunk's wait begins when the one before it was done, not when it was asked for.
-    return max(chunk.asked_at, ledger.served_at) + state.setup.policy.tts_chunk_ns + GRACE_NS
+    return ledger, max(late.asked_at, ledger.served_at) + state.setup.policy.tts_chunk_ns + GRACE_NS
 
 
 def deadlines(state: State) -> Deadlines:
-    run = state.response.run
-    ledger = ledger_of(state, run.number) if run is not None else None
-    late = _late_chunk(state, ledger)
-    return Deadlines(_due(state, ledger, late)) if ledger is not None and late is not None else NEVER
+    awaited = _awaited(state)
+    return NEVER if awaited is None else Deadlines(awaited[1])

@@ -263,7 +263,6 @@ class Chunk(Struct, frozen=True, gc=False, kw_only=True):
     """In the run's text."""
     text: str
     asked_at: int
-    started: bool = False
     duration_ns: int | None = None
     """None until all its sound is in hand."""
     words: tuple[Word, ...] = ()

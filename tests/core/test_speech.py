@@ -1,11 +1,26 @@
 """Text to the synthesizer, and what happens when one fails."""
 
-from engine.core.policy import Setup
-from engine.core.state import RunEnd
-from tests.script import check
+from msgspec.structs import replace
+
+from engine.core.policy import Policy, Setup
+from engine.core.state import Ledger, RunEnd, State
+from engine.core.units import LIMITS, MS
+from tests.script import check, play
 
 CALLED = Setup(llm=("model",), tts=("voice", "spare"))
+ALONE = Setup(llm=("model",), tts=("voice",))
 GIVEN = Setup(llm=("model",))
+
+ASKED = """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 "It is noon. And then it is one."  -> tts r1 "It is noon."
+        610   llm r1 done                             -> tts r1 "And then it is one."
+"""
+"""Two pieces are being made into sound."""
+
+
+def ledger_of_first_run(state: State) -> Ledger:
+    return next(ledger for ledger in state.playout.ledgers if ledger.run == 1)
 
 
 def test_sentences_are_spoken_as_they_are_written() -> None:
@@ -36,6 +51,59 @@ def test_a_voice_that_breaks_off_goes_on_from_the_word_it_reached() -> None:
     assert [chunk.text for chunk in state.playout.ledgers[0].chunks] == ["It is noon", "in Paris."]
 
 
+def test_sound_that_was_made_before_the_failure_is_neither_lost_nor_asked_for_again() -> None:
+    state = check(
+        ASKED
+        + """
+        700   tts r1 c1 starts
+        710   playing r1                               [Speaking]
+        720   tts r1 c1 failed closed duration=500    -> cancel tts r1, tts r1 "noon.", tts r1 "And then it is one."
+        800   tts r1 c3 done 300
+        900   tts r1 c4 done 900
+        2400  played r1 1700                           [Idle]
+        """,
+        CALLED,
+    )
+    assert [(chunk.text, chunk.start_char, chunk.duration_ns) for chunk in ledger_of_first_run(state).chunks] == [
+        ("It is", 0, 500 * MS),
+        ("", 12, 0),
+        ("noon.", 6, 300 * MS),
+        ("And then it is one.", 12, 900 * MS),
+    ]
+
+
+def test_a_piece_of_which_no_sound_came_is_asked_for_again_whole() -> None:
+    state = check(
+        ASKED
+        + """
+        700   tts r1 c1 done 800
+        710   playing r1                               [Speaking]
+        720   tts r1 c2 failed closed                 -> cancel tts r1, tts r1 "And then it is one."
+        """,
+        CALLED,
+    )
+    assert [(chunk.text, chunk.start_char) for chunk in ledger_of_first_run(state).chunks] == [
+        ("It is noon.", 0),
+        ("", 12),
+        ("And then it is one.", 12),
+    ]
+
+
+def test_a_word_whose_time_covers_the_space_behind_it_ends_at_its_last_letter() -> None:
+    state = check(
+        ASKED
+        + """
+        710   tts r1 c1 words words=[[3,100000000],[6,400000000]]
+        720   tts r1 c1 failed closed duration=450    -> cancel tts r1, tts r1 "noon.", tts r1 "And then it is one."
+        """,
+        CALLED,
+    )
+    assert [(chunk.text, chunk.start_char) for chunk in ledger_of_first_run(state).chunks[::2]] == [
+        ("It is", 0),
+        ("noon.", 6),
+    ]
+
+
 def test_a_voice_that_fails_again_is_replaced() -> None:
     state = check(
         """
@@ -48,6 +116,49 @@ def test_a_voice_that_fails_again_is_replaced() -> None:
         CALLED,
     )
     assert state.playout.voice == 1
+
+
+def test_a_replacement_is_given_as_many_tries_as_the_first_voice() -> None:
+    check(
+        ASKED
+        + """
+        720   tts r1 c1 failed unavailable            -> cancel tts r1, tts r1 "It is noon.", tts r1 "And then it is one."
+        730   tts r1 c3 failed unavailable            -> cancel tts r1, tts r1 "It is noon." by=spare, tts r1 "And then it is one." by=spare
+        740   tts r1 c5 failed unavailable            -> cancel tts r1, tts r1 "It is noon." by=spare, tts r1 "And then it is one." by=spare
+        750   tts r1 c7 failed unavailable            -> cancel tts r1, clear r1, cancel tts r1  [Idle]
+        """,
+        CALLED,
+    )
+
+
+def test_a_voice_is_tried_again_as_often_as_the_policy_says() -> None:
+    check(
+        ASKED
+        + """
+        720   tts r1 c1 failed unavailable            -> cancel tts r1, tts r1 "It is noon.", tts r1 "And then it is one."
+        730   tts r1 c3 failed unavailable            -> cancel tts r1, tts r1 "It is noon.", tts r1 "And then it is one."
+        740   tts r1 c5 failed unavailable            -> cancel tts r1, clear r1, cancel tts r1  [Idle]
+        """,
+        replace(ALONE, policy=Policy(retries=2)),
+    )
+
+
+def test_a_voice_that_has_finished_a_piece_has_all_its_tries_again() -> None:
+    check(
+        ASKED
+        + """
+        720   tts r1 c1 failed unavailable            -> cancel tts r1, tts r1 "It is noon.", tts r1 "And then it is one."
+        800   tts r1 c3 done 800
+        820   tts r1 c4 failed unavailable            -> cancel tts r1, tts r1 "And then it is one." by=voice
+        """,
+        CALLED,
+    )
+
+
+def test_a_slow_voice_is_replaced_at_once_where_there_is_another_and_tried_again_where_there_is_none() -> None:
+    late = ASKED + "        3700  tts r1 c1 failed timeout                -> cancel tts r1, "
+    check(late + 'tts r1 "It is noon." by=spare, tts r1 "And then it is one." by=spare', CALLED)
+    check(late + 'tts r1 "It is noon.", tts r1 "And then it is one."', ALONE)
 
 
 def test_when_no_voice_is_left_the_run_ends_and_the_call_goes_on() -> None:
@@ -63,6 +174,78 @@ def test_when_no_voice_is_left_the_run_ends_and_the_call_goes_on() -> None:
     )
     assert state.response.past[-1].end is RunEnd.FAILED
     assert state.response.failures == 1
+
+
+def test_after_every_voice_has_failed_the_next_answer_begins_with_the_first_one_and_all_its_tries() -> None:
+    check(
+        ASKED
+        + """
+        720   tts r1 c1 failed rejected               -> cancel tts r1, tts r1 "It is noon." by=spare, tts r1 "And then it is one." by=spare
+        730   tts r1 c3 failed unavailable            -> cancel tts r1, tts r1 "It is noon." by=spare, tts r1 "And then it is one." by=spare
+        740   tts r1 c5 failed unavailable            -> cancel tts r1, clear r1, cancel tts r1  [Idle]
+        800   say "Noon."                             -> open r2, tts r2 "Noon." by=voice  [Generating]
+        900   tts r2 c1 failed unavailable            -> cancel tts r2, tts r2 "Noon." by=voice
+        """,
+        CALLED,
+    )
+
+
+def test_a_voice_that_is_never_answered_for_ends_the_run_after_its_time_and_a_grace() -> None:
+    state = check(
+        ASKED
+        + """
+        47599
+        47600 timer                                   -> cancel tts r1, clear r1, cancel tts r1  [Idle]
+        """,
+        ALONE,
+    )
+    assert state.response.past[-1].end is RunEnd.FAILED
+
+
+def test_the_wait_for_a_piece_begins_when_the_one_before_it_is_done() -> None:
+    check(
+        ASKED
+        + """
+        40000 tts r1 c1 done 800
+        40010 playing r1                               [Speaking]
+        40900 played r1 800
+        87000 timer                                   -> cancel tts r1, clear r1, cancel tts r1  [Idle]
+        """,
+        ALONE,
+    )
+
+
+def test_nothing_is_given_up_while_the_line_is_lost() -> None:
+    patient = Policy(line_lost_ns=100_000 * MS)
+    check(
+        ASKED
+        + """
+        700   line lost                               -> pause r1
+        50000
+        60000 line back                               -> resume r1, cancel tts r1, clear r1, cancel tts r1  [Idle]
+        """,
+        replace(ALONE, policy=patient),
+    )
+
+
+def test_an_answer_in_very_many_pieces_is_spoken_to_its_end() -> None:
+    pieces = 300
+    short = LIMITS.chunks // 2
+    lines = [
+        '500 typed "hello"',
+        *(f'{600 + i} llm r1 "Yes. "' for i in range(pieces)),
+        "950 llm r1 done",
+        "960 playing r1",
+    ]
+    written = play("\n".join(lines), ALONE).state
+    sizes = [len(chunk.text) for chunk in ledger_of_first_run(written).chunks]
+    # Long pieces once half the pieces an answer may have are spent on short ones.
+    assert sizes[:short] == [len("Yes.")] * short
+    assert len(sizes) <= short + 3
+    assert sum(size + 1 for size in sizes) == pieces * len("Yes. ")
+    lines += [f"{1000 + i} tts r1 c{i + 1} done 10" for i in range(len(sizes))]
+    heard = play("\n".join([*lines, f"3000 played r1 {10 * len(sizes)}"]), ALONE).state
+    assert heard.response.past[-1].end is RunEnd.FINISHED
 
 
 def test_without_a_voice_the_words_are_read_on_the_screen() -> None:

@@ -74,7 +74,7 @@ def test_anything_else_is_none(text: str) -> None:
     assert not is_backchannel(text, BACKCHANNELS)
 
 
-@pytest.mark.parametrize("text", ["i", "all", "yeah all", "got", "of", "uh", "yeah i", "mm"])
+@pytest.mark.parametrize("text", ["i", "all", "yeah all", "got", "of", "uh", "yeah i", "mm", "uh huh of cou"])
 def test_the_beginning_of_a_backchannel_may_become_one(text: str) -> None:
     assert may_become_backchannel(text, BACKCHANNELS)
 

@@ -38,11 +38,11 @@ def test_changes_are_told_leaf_by_leaf() -> None:
     after = replace(
         before,
         phase=Phase.SPEAKING,
-        playout=replace(before.playout, ledgers=(Ledger(run=1, chunks=(replace(chunk, started=True),), heard_ns=9),)),
+        playout=replace(before.playout, ledgers=(Ledger(run=1, chunks=(replace(chunk, duration_ns=7),), heard_ns=9),)),
     )
     assert list(changes(before, after)) == [
         Change("phase", "Idle", "Speaking"),
-        Change("playout.ledgers[0].chunks[0].started", False, True),
+        Change("playout.ledgers[0].chunks[0].duration_ns", None, 7),
         Change("playout.ledgers[0].heard_ns", 0, 9),
     ]
 
