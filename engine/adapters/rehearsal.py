@@ -2,7 +2,8 @@
 
 They show what the engine itself costs and how many calls it carries (`engine load`): no service, no worker process, next to no CPU
 of their own. The recogniser hears loudness and hands out words from a list; the model says the same few sentences; the voice hums a
-tune that is the same for the same text, so that by its sound each place in a text can be told from every other.
+tune that is the same for the same text, so that by its sound each place in a text can be told from every other. With `fail_every` they
+fail as providers do: they refuse, break off in the middle, or go silent, in turn.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import math
 import zlib
 from array import array
 from collections.abc import AsyncIterator
+from enum import Enum
 from random import Random
 from typing import Annotated, ClassVar, Literal
 
@@ -19,6 +21,7 @@ from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, SpeechRe
 from engine.audio import level
 from engine.core.events import ASRFinal, ASROpened, ASRPartial, LLMDone, LLMToken
 from engine.core.units import FRAME_NS, LIMITS, MS
+from engine.errors import AdapterError, FailureKind
 
 NAME = "rehearsal"
 LOUD_RMS = 300
@@ -37,7 +40,46 @@ PEAK = 6_000
 TUNE_HZ = (200, 250, 300, 350, 400, 450, 500, 600)
 """Each has whole waves in 20 ms, so that notes join without a click, and a second of it can be repeated."""
 
+GOOD_PIECES = 2
+"""Before an answer breaks off or goes silent."""
+
 Ms = Annotated[int, Meta(ge=0, le=60_000)]
+FailEvery = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+class Fault(Enum):
+    """How an answer fails."""
+
+    REFUSED = "refused"
+    BROKEN_OFF = "broken off"
+    SILENT = "silent"
+
+
+class Faults:
+    """Every n-th answer of a provider fails, each time in the next way."""
+
+    def __init__(self, every: int) -> None:
+        """every: 0: none fails."""
+        self._every = every
+        self._answers = 0
+
+    def next(self) -> Fault | None:
+        """What happens to the answer that begins now."""
+        self._answers += 1
+        if not self._every or self._answers % self._every:
+            return None
+        return tuple(Fault)[self._answers // self._every % len(Fault)]
+
+
+async def meet(fault: Fault | None, pieces: int) -> None:
+    """Fail before the next piece of an answer, when it is time. Raises AdapterError."""
+    if fault is Fault.REFUSED:
+        raise AdapterError(NAME, FailureKind.UNAVAILABLE, "as told")
+    if fault is None or pieces < GOOD_PIECES:
+        return
+    if fault is Fault.SILENT:
+        await asyncio.Event().wait()
+    raise AdapterError(NAME, FailureKind.CLOSED, "as told")
 
 
 class RecognizerOptions(Options, frozen=True, kw_only=True):
@@ -47,6 +89,8 @@ class RecognizerOptions(Options, frozen=True, kw_only=True):
     """Voice that makes one word more. English has about three words a second."""
     final_ms: Ms = 50
     """From being asked to finish to the final. Hosted recognisers take 50 to 300."""
+    fail_every: FailEvery = 0
+    """Of so many streams the last fails. 0: none."""
 
 
 class ModelOptions(Options, frozen=True, kw_only=True):
@@ -58,6 +102,8 @@ class ModelOptions(Options, frozen=True, kw_only=True):
     """Before each further word. Hosted models take 10 to 30."""
     sentences: Annotated[int, Meta(ge=1, le=100)] = 2
     """In an answer. Each is about four seconds of speech."""
+    fail_every: FailEvery = 0
+    """Of so many answers the last fails. 0: none."""
 
 
 class VoiceOptions(Options, frozen=True, kw_only=True):
@@ -71,13 +117,16 @@ class VoiceOptions(Options, frozen=True, kw_only=True):
     """Times real time. Hosted voices make 3 to 20."""
     rate_hz: Literal[8_000, 16_000, 24_000] = 24_000
     """Of the sound. Most voices speak at 24,000."""
+    fail_every: FailEvery = 0
+    """Of so many chunks the last fails. 0: none."""
 
 
 class Stream:
     """One recognition stream: words for loud frames."""
 
-    def __init__(self, ear: int, options: RecognizerOptions) -> None:
+    def __init__(self, ear: int, options: RecognizerOptions, fault: Fault | None = None) -> None:
         self._ear = ear
+        self._fault = fault
         self._word_ns = options.partial_ms * MS
         self._final_s = options.final_ms / 1_000
         self._voiced_ns = 0
@@ -100,8 +149,12 @@ class Stream:
         self._voiced_ns = self._words = 0
 
     async def facts(self) -> AsyncIterator[ASRFact]:
-        yield ASROpened(ear=self._ear)
+        told = 0
         while True:
+            await meet(self._fault, told)
+            if not told:
+                yield ASROpened(ear=self._ear)
+            told += 1
             words = await self._wanted.get()
             if words:
                 yield ASRPartial(ear=self._ear, text=" ".join(WORDS[:words]))
@@ -133,9 +186,10 @@ class Recognizer(Shared):
 
     def __init__(self, options: RecognizerOptions) -> None:
         self._options = options
+        self._faults = Faults(options.fail_every)
 
     def stream(self, ear: int) -> Stream:
-        return Stream(ear, self._options)
+        return Stream(ear, self._options, self._faults.next())
 
 
 class Model(Shared):
@@ -148,11 +202,14 @@ class Model(Shared):
         self._token_s = options.token_ms / 1_000
         text = "".join(SENTENCES[index % len(SENTENCES)] for index in range(options.sentences))
         self._tokens = [word + " " for word in text.split()]
+        self._faults = Faults(options.fail_every)
 
     async def stream(self, request: LLMRequest) -> AsyncIterator[LLMFact]:
         """The same words for every question."""
+        fault = self._faults.next()
         await asyncio.sleep(self._first_s)
         for index, token in enumerate(self._tokens):
+            await meet(fault, index)
             if index:
                 await asyncio.sleep(self._token_s)
             yield LLMToken(run=request.run, request=request.request, text=token)
@@ -169,23 +226,27 @@ class Model(Shared):
 class Voice:
     """One call's rehearsed voice."""
 
-    def __init__(self, options: VoiceOptions, notes: list[bytes]) -> None:
+    def __init__(self, options: VoiceOptions, notes: list[bytes], faults: Faults) -> None:
         self.rate_hz: int = options.rate_hz
         self._first_s = options.first_audio_ms / 1_000
         self._piece_bytes = 2 * (options.rate_hz * options.piece_ms // 1_000)
         self._pause_s = options.piece_ms / 1_000 / options.speed
         self._notes = notes
+        self._faults = faults
 
     async def open(self) -> None:
         """Nothing to connect."""
 
     async def speak(self, request: SpeechRequest) -> AsyncIterator[bytes]:
         """A tune as long as the text takes, a note for each piece."""
+        fault, pieces = self._faults.next(), 0
         await asyncio.sleep(self._first_s)
         left = 2 * (len(request.text) * self.rate_hz // CHARS_PER_S)
         tune = Random(zlib.crc32(request.text.encode()))  # noqa: S311 - the same for the same text
         while left > 0:
+            await meet(fault, pieces)
             yield tune.choice(self._notes)[:left]
+            pieces += 1
             left -= self._piece_bytes
             if left > 0:
                 await asyncio.sleep(self._pause_s)
@@ -203,9 +264,10 @@ class Synthesizer(Shared):
         self._options = options
         samples = options.rate_hz * options.piece_ms // 1_000
         self._notes = [note(hz, options.rate_hz, samples) for hz in TUNE_HZ]
+        self._faults = Faults(options.fail_every)
 
     def voice(self) -> Voice:
-        return Voice(self._options, self._notes)
+        return Voice(self._options, self._notes, self._faults)
 
 
 def note(hz: int, rate_hz: int, samples: int) -> bytes:

@@ -95,7 +95,7 @@ async def run_plan(plan: Plan, minutes: float, config: Path | None, cores: tuple
     if cores:
         os.sched_setaffinity(0, {cores[1]})
     if plan.url:
-        return await (soak(plan, minutes) if minutes else measure(plan))
-    async with own_server(config, cores=cores[:1] if cores else ()) as served:
+        return await (soak(plan, minutes, print) if minutes else measure(plan))
+    async with own_server(config, cores=cores[:1] if cores else (), failing=minutes > 0) as served:
         plan = replace(plan, url=served.url, token=served.token)
-        return await (soak(plan, minutes) if minutes else measure(plan))
+        return await (soak(plan, minutes, print, served.journals) if minutes else measure(plan))

@@ -22,6 +22,8 @@ class Sample(Struct, frozen=True):
     waited_ns: int
     rss_kb: int
     files: int
+    journals: int
+    """Of the files."""
     processes: int
 
 
@@ -67,7 +69,7 @@ def parent_of(pid: int) -> int:
 
 def sample(pids: Iterable[int]) -> Sample:
     """What these processes have taken so far."""
-    ran = waited = rss = files = alive = 0
+    ran = waited = rss = files = journals = alive = 0
     for pid in pids:
         try:
             for thread in (PROC / str(pid) / "task").iterdir():
@@ -78,8 +80,10 @@ def sample(pids: Iterable[int]) -> Sample:
         except OSError:  # it has ended
             continue
         alive += 1
-        files += len(links(pid))
-    return Sample(time.monotonic_ns(), ran, waited, rss, files, alive)
+        opened = links(pid)
+        files += len(opened)
+        journals += sum(each.endswith(".jsonl") for each in opened)
+    return Sample(time.monotonic_ns(), ran, waited, rss, files, journals, alive)
 
 
 def rss_kb(pid: int) -> int:

@@ -28,6 +28,17 @@ late_ms_max = 0
 [journal]
 folder = "{journals}"
 """
+FAILING = """
+[asr.rehearsal]
+fail_every = 15
+
+[llm.rehearsal]
+fail_every = 9
+
+[tts.rehearsal]
+fail_every = 14
+"""
+"""Providers that fail now and then, for a soak: about one turn in six meets it."""
 GREETING = "Talk to the agent at "
 START_SECONDS = 30.0
 STOP_SECONDS = 60.0
@@ -45,18 +56,18 @@ class Served(Struct, frozen=True):
 
 @asynccontextmanager
 async def own_server(
-    config: Path | None = None, *, cores: Sequence[int] = (), workers: int = 1
+    config: Path | None = None, *, cores: Sequence[int] = (), workers: int = 1, failing: bool = False
 ) -> AsyncIterator[Served]:
     """Run a server for the length of the block. Raises EngineError when it does not begin.
 
-    config: instead of the rehearsal's. cores: the cores it may run on; empty: all.
+    config: instead of the rehearsal's. cores: the cores it may run on; empty: all. failing: the rehearsal's providers fail at times.
     """
     token = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="engine-load-") as folder:
         journals = Path(folder) / "calls"
         settings = config or Path(folder) / "engine.toml"
         if config is None:
-            settings.write_text(REHEARSAL.format(journals=journals))
+            settings.write_text(REHEARSAL.format(journals=journals) + (FAILING if failing else ""))
         command = [sys.executable, "-m", "engine", "serve", "--config", str(settings), "--port", "0"]
         command += ["--workers", str(workers)] if workers > 1 else []
         server = await asyncio.create_subprocess_exec(

@@ -6,9 +6,13 @@ The first look is taken after a while of the same, so that what a server keeps f
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from engine.load import machine
 from engine.load.caller import Caller
@@ -21,6 +25,10 @@ QUIET_SECONDS = 25.0
 """After the last call, before a look: a call whose line broke is kept for its caller for a while, and journals are written."""
 CALL_SECONDS = (1.0, 25.0)
 WARM_SECONDS = 60.0
+LOOK_SECONDS = 300.0
+"""Between two looks while calls are under way."""
+PAGES = 4
+"""Every so manyth line is a page's, where the server has pages."""
 RSS_KB_GROWTH_MAX = 8 * 1024
 """Between two quiet moments. Allocators keep some of what they had; a leak goes on."""
 NONSENSE = (
@@ -29,16 +37,24 @@ NONSENSE = (
     frame(BINARY, bytes(320)),
     frame(TEXT, b'{"event":"dtmf","streamSid":"","dtmf":{"digit":"5"}}'),
 )
+NO_FRAME = b"\xff\x7f\x00\x01no frame of any kind"
+FAILURE = b'"type":"AdapterFailed"'
+"""A provider's failure, in a journal."""
 
 
 class Look(Struct, frozen=True):
-    """A server at rest."""
+    """A server at one moment."""
 
     rss_kb: int
     files: int
+    journals: int
+    """Of the files."""
     tasks: int
     calls: int
-    """That it still thinks are under way."""
+    """That it thinks are under way."""
+
+    def __str__(self) -> str:
+        return f"{self.rss_kb / 1024:.1f} MB, {self.files} files, {self.journals} journals, {self.tasks} tasks, {self.calls} calls"
 
 
 class Soaked(Struct, frozen=True, kw_only=True):
@@ -50,6 +66,8 @@ class Soaked(Struct, frozen=True, kw_only=True):
     refused: int
     unexpected: int
     """Calls that ended otherwise than their caller wanted."""
+    failures: int = 0
+    """Of providers, by the journals; 0 where they are not ours to read."""
     before: Look
     after: Look
     reasons: dict[str, int]
@@ -59,7 +77,7 @@ class Soaked(Struct, frozen=True, kw_only=True):
         before, after = self.before, self.after
         found = [
             f"{name}: {getattr(before, name)} before, {getattr(after, name)} after"
-            for name in ("files", "tasks", "calls")
+            for name in ("files", "journals", "tasks", "calls")
             if getattr(after, name) > getattr(before, name)
         ]
         if after.rss_kb - before.rss_kb > RSS_KB_GROWTH_MAX:
@@ -69,12 +87,10 @@ class Soaked(Struct, frozen=True, kw_only=True):
     def lines(self) -> list[str]:
         """For people."""
         counts = f"{self.calls} calls, {self.answered} answered, {self.refused} refused, {self.unexpected} ended unexpectedly"
+        counts += f", {self.failures} failures of providers"
         told = [f"soaked        {self.minutes:.0f} min: {counts}"]
         told += [f"because       {count} x {reason}" for reason, count in sorted(self.reasons.items())]
-        told += [
-            f"at rest       {look.rss_kb // 1024} MB, {look.files} files, {look.tasks} tasks, {look.calls} calls"
-            for look in (self.before, self.after)
-        ]
+        told += [f"at rest       {look}" for look in (self.before, self.after)]
         return told + [f"leak          {leak}" for leak in self.leaks()]
 
 
@@ -88,10 +104,16 @@ class Fate(Struct, frozen=True):
 
 
 def fate(random: Random) -> Fate:
-    """Most hang up; some break off, in the greeting too; some send what no caller sends."""
+    """Most hang up; some break off, in the greeting too; some send what no caller sends, and some what no peer sends."""
     seconds = random.uniform(*CALL_SECONDS) if random.random() < 0.8 else random.uniform(0.0, 0.5)
-    end = Caller.break_off if random.random() < 0.4 else Caller.hang_up
+    end = random.choices((Caller.hang_up, Caller.break_off, garble), (55, 35, 10))[0]
     return Fate(seconds, end, random.choice(NONSENSE) if random.random() < 0.2 else b"")
+
+
+def garble(caller: Caller) -> None:
+    """Send what is no frame of any kind, and be gone."""
+    caller.wire.send(NO_FRAME)
+    caller.break_off()
 
 
 async def live(crowd: Crowd, random: Random, until: float) -> None:
@@ -112,36 +134,62 @@ async def live(crowd: Crowd, random: Random, until: float) -> None:
 
 
 async def look(plan: Plan) -> Look:
+    """The server as it is now."""
+    seen = machine.sample(pids_of(plan))
+    tasks, calls = await tasks_of(plan), await tasks_of(plan, "calls")
+    return Look(seen.rss_kb, seen.files, seen.journals, tasks or 0, calls or 0)
+
+
+async def rest(plan: Plan) -> Look:
     """The server when nobody calls."""
     await asyncio.sleep(QUIET_SECONDS)
-    seen = machine.sample(pids_of(plan))
-    tasks, calls = await tasks_of(plan), await calls_of(plan)
-    return Look(seen.rss_kb, seen.files, tasks or 0, calls or 0)
+    return await look(plan)
 
 
-async def calls_of(plan: Plan) -> int | None:
-    return await tasks_of(plan, "calls")
+async def watch(plan: Plan, crowds: list[Crowd], tell: Callable[[str], None]) -> None:
+    """Tell how the server is, every now and then."""
+    began = asyncio.get_running_loop().time()
+    while True:
+        minutes = (asyncio.get_running_loop().time() - began) / 60
+        calls = sum(crowd.figures.begun for crowd in crowds)
+        tell(f"{minutes:4.0f} min      {calls} calls so far; {await look(plan)}")
+        await asyncio.sleep(LOOK_SECONDS)
 
 
-async def turn(plan: Plan, seed: int, seconds: float, totals: Figures) -> None:
+async def turn(plan: Plan, seed: int, seconds: float, totals: Figures, tell: Callable[[str], None]) -> None:
     """So many lines for so long, then nobody."""
-    async with crowd_for(plan) as crowd:
+    async with AsyncExitStack() as leaving:
+        crowds = [await leaving.enter_async_context(crowd_for(plan))]
+        if plan.transport == "twilio" and urlsplit(plan.url).scheme in ("http", "https"):
+            crowds.append(await leaving.enter_async_context(crowd_for(replace(plan, transport="browser"))))
         until = asyncio.get_running_loop().time() + seconds
+        watching = asyncio.create_task(watch(plan, crowds, tell))
         async with asyncio.TaskGroup() as lines:
             for line in range(plan.calls):
+                crowd = crowds[-1] if line % PAGES == PAGES - 1 else crowds[0]
                 lines.create_task(live(crowd, Random(seed * 100_003 + line), until))  # noqa: S311
-    for name in ("begun", "answered", "refused", "lost"):
-        setattr(totals, name, getattr(totals, name) + getattr(crowd.figures, name))
-    for reason, count in crowd.figures.reasons.items():
-        totals.reasons[reason] = totals.reasons.get(reason, 0) + count
+        watching.cancel()
+    for crowd in crowds:
+        for name in ("begun", "answered", "refused", "lost"):
+            setattr(totals, name, getattr(totals, name) + getattr(crowd.figures, name))
+        for reason, count in crowd.figures.reasons.items():
+            totals.reasons[reason] = totals.reasons.get(reason, 0) + count
 
 
-async def soak(plan: Plan, minutes: float) -> Soaked:
-    """A minute to warm, a look, the soak itself, another look."""
+def failures_in(journals: Path) -> int:
+    """How often a provider failed in these calls."""
+    return sum(path.read_bytes().count(FAILURE) for path in journals.glob("*.jsonl"))
+
+
+async def soak(plan: Plan, minutes: float, tell: Callable[[str], None], journals: Path | None = None) -> Soaked:
+    """A minute to warm, a look, the soak itself, another look.
+
+    tell: told every five minutes how the server is. journals: where those of a server of our own are.
+    """
     totals, warming = Figures(), Figures()
-    await turn(plan, plan.seed, WARM_SECONDS, warming)
-    before = await look(plan)
-    await turn(plan, plan.seed + 1, minutes * 60, totals)
+    await turn(plan, plan.seed, WARM_SECONDS, warming, tell)
+    before = await rest(plan)
+    await turn(plan, plan.seed + 1, minutes * 60, totals, tell)
     return Soaked(
         minutes=minutes,
         calls=totals.begun,
@@ -149,6 +197,7 @@ async def soak(plan: Plan, minutes: float) -> Soaked:
         refused=totals.refused,
         unexpected=totals.lost,
         before=before,
-        after=await look(plan),
+        after=await rest(plan),
+        failures=await asyncio.to_thread(failures_in, journals) if journals else 0,
         reasons=totals.reasons,
     )

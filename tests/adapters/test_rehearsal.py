@@ -3,9 +3,12 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
+import pytest
+
 from engine.adapters import rehearsal
 from engine.adapters.base import LLMRequest, SpeechRequest
 from engine.core.events import ASRFinal, ASROpened, ASRPartial, LLMDone, LLMToken
+from engine.errors import AdapterError
 from engine.runtime.elastic import JUMP, ElasticLoop
 
 Item = TypeVar("Item")
@@ -78,3 +81,40 @@ def test_each_text_has_a_tune_of_its_own() -> None:
     assert once == again
     assert once != other
     assert once[:1_600] != once[1_600:3_200]
+
+
+def test_every_other_answer_fails_each_time_in_another_way() -> None:
+    async def said(model: rehearsal.Model) -> tuple[int, str]:
+        """How many pieces came, and how it ended."""
+        pieces = 0
+        try:
+            async with asyncio.timeout(10):
+                async for _ in model.stream(LLMRequest(run=1, request=1, messages=())):
+                    pieces += 1
+        except AdapterError as error:
+            return pieces, error.kind
+        except TimeoutError:
+            return pieces, "silent"
+        return pieces, "whole"
+
+    async def main() -> list[tuple[int, str]]:
+        model = rehearsal.Model(rehearsal.ModelOptions(fail_every=2, sentences=1))
+        return [await said(model) for _ in range(6)]
+
+    found, _ = run(main())
+    assert [how for _, how in found] == ["whole", "closed", "whole", "silent", "whole", "unavailable"]
+    assert [pieces for pieces, _ in found[1::2]] == [2, 2, 0]
+
+
+def test_a_failing_recogniser_and_a_failing_voice_fail_too() -> None:
+    async def main() -> None:
+        stream = rehearsal.Recognizer(rehearsal.RecognizerOptions(fail_every=1, partial_ms=20)).stream(1)
+        for _ in range(3):
+            stream.hear(LOUD * 160)
+        with pytest.raises(AdapterError, match="closed"):
+            await first(stream.facts(), 4)
+        voice = rehearsal.Synthesizer(rehearsal.VoiceOptions(fail_every=1)).voice()
+        with pytest.raises(AdapterError, match="closed"):
+            await first(voice.speak(SpeechRequest(run=1, chunk=1, text="Hello there, how are you?")), 9)
+
+    run(main())

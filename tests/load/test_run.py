@@ -40,11 +40,12 @@ def test_a_caller_that_is_not_let_in_is_counted_with_the_reason() -> None:
 
 
 def test_a_server_that_holds_more_than_before_leaks() -> None:
-    look = Look(rss_kb=80_000, files=20, tasks=2, calls=0)
+    look = Look(rss_kb=80_000, files=20, journals=0, tasks=2, calls=0)
     soaked = Soaked(
         minutes=1, calls=9, answered=9, refused=0, unexpected=0, before=look, after=replace(look, files=21), reasons={}
     )
     assert soaked.leaks() == ["files: 20 before, 21 after"]
+    assert replace(soaked, after=replace(look, journals=1)).leaks() == ["journals: 0 before, 1 after"]
     assert replace(soaked, after=replace(look, rss_kb=81_000)).leaks() == []
     assert replace(soaked, after=replace(look, rss_kb=99_000)).leaks()
     assert soaked.lines()
