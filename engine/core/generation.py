@@ -4,8 +4,6 @@ An answer is written in rounds: text, then perhaps tool calls; their results ope
 hedged models to speak is the one we listen to. Writes `state.response` alone.
 """
 
-import functools
-
 from msgspec.structs import replace
 
 from engine.core.chunking import spoken
@@ -13,9 +11,9 @@ from engine.core.commands import NOTHING, CancelLLM, Commands
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
 from engine.core.floor import floor_run, ledger_of
 from engine.core.playout import is_heard_out
-from engine.core.recovery import ask, outrun, same_model
+from engine.core.recovery import ask, followed_by, outrun, same_model
 from engine.core.state import NEVER, CallState, Deadlines, Round, Run, State
-from engine.core.tools import call_of, is_open, spec_of
+from engine.core.tools import OPEN, known_call, spec_of
 from engine.core.units import LIMITS
 
 # Facts into the slice.
@@ -32,7 +30,7 @@ def keep_token(state: State, event: LLMToken) -> tuple[State, Commands]:
     )
     if len(text) > LIMITS.response_chars:
         cancelled = (*cancelled, CancelLLM(run=run.number, request=event.request))
-        run = _closed(run)
+        run = _closed(replace(run, requests=()))
     return replace(state, response=replace(state.response, run=run)), cancelled
 
 
@@ -45,11 +43,10 @@ def await_call(state: State, event: LLMToolCall) -> tuple[State, Commands]:
 
 def close_round(state: State, event: LLMDone) -> tuple[State, Commands]:
     """The model has finished; if it called tools, the answer has not."""
-    run = state.response.run
-    assert run is not None
-    others = tuple(request for request in run.requests if request.number != event.request)
-    run = replace(run, requests=(), tries=0) if run.calls else _closed(run)
-    cancelled = tuple(CancelLLM(run=run.number, request=other.number) for other in others)
+    state, run, cancelled = _listened_to(state, event.request)
+    run = replace(run, requests=(), tries=0)
+    if not run.calls:
+        run = _closed(run)
     return replace(state, response=replace(state.response, run=run)), cancelled
 
 
@@ -65,9 +62,8 @@ def _listened_to(state: State, number: int) -> tuple[State, Run, Commands]:
 
 
 def _closed(run: Run) -> Run:
-    """The answer is whole: no request and no call is under way."""
-    rounds = (*run.rounds, Round(len(run.text), run.calls))
-    return replace(run, requests=(), tries=0, written=True, rounds=rounds, calls=())
+    """The answer is whole, and waits for no tool any more."""
+    return replace(run, written=True, rounds=(*run.rounds, Round(len(run.text), run.calls)), calls=())
 
 
 # When the tools have answered, and when they are slow.
@@ -76,19 +72,20 @@ def _closed(run: Run) -> Run:
 def go_on(state: State) -> tuple[State, Commands]:
     """All tools of the round have answered: the model goes on, in the same run."""
     run = state.response.run
-    if run is None or not run.calls or run.requests or any(is_open(state, number) for number in run.calls):
+    if run is None or not run.calls or run.requests:
+        return state, NOTHING
+    calls = [known_call(state, number) for number in run.calls]
+    if any(call.state in OPEN for call in calls):
         return state, NOTHING
     text = run.text if not run.text or run.text[-1].isspace() else run.text + " "
-    done = [call for call in map(functools.partial(call_of, state), run.calls) if call and call.state is CallState.DONE]
-    specs = [(call, spec) for call in done if (spec := spec_of(state, call.name)) is not None]
-    ends = any(spec.ends_call for _, spec in specs)
-    targets = [target_in(call.output) for call, spec in specs if spec.transfers_call]
+    done = [(call, spec_of(state, call.name)) for call in calls if call.state is CallState.DONE]
+    targets = [target_in(call.output) for call, spec in done if spec.transfers_call]
     run = replace(
         run,
         text=text,
         rounds=(*run.rounds, Round(len(text), run.calls)),
         calls=(),
-        then_end="ended by the agent" if ends else run.then_end,
+        then_end="ended by the agent" if any(spec.ends_call for _, spec in done) else run.then_end,
         then_transfer=targets[-1] if targets else run.then_transfer,
     )
     if len(run.rounds) >= state.setup.policy.tool_rounds:
@@ -108,15 +105,12 @@ def fill(state: State) -> tuple[State, Commands]:
     if run is None or at is None or state.at < at:
         return state, NOTHING
     words = next((filler for filler in (_filler(state, number) for number in run.calls) if filler), "")
-    text = f"{run.text} {spoken(words)}".lstrip() if words else run.text
-    run = replace(run, filled=True, text=text)
+    run = replace(run, filled=True, text=followed_by(run.text, words))
     return replace(state, response=replace(state.response, run=run)), NOTHING
 
 
 def _filler(state: State, number: int) -> str:
-    call = call_of(state, number)
-    spec = spec_of(state, call.name) if call is not None else None
-    return (spec.filler if spec is not None else "") or state.setup.policy.filler
+    return spec_of(state, known_call(state, number).name).filler or state.setup.policy.filler
 
 
 def _fill_at(state: State) -> int | None:

@@ -232,9 +232,7 @@ def _released(state: State, run: Run) -> tuple[tuple[ToolCall, ...], tuple[Cance
         if call.run != run.number or call.state not in OPEN:
             kept.append(call)
             continue
-        spec = spec_of(state, call.name)
-        stays = spec is not None and spec.on_interrupt is not OnInterrupt.CANCEL and call.state is CallState.RUNNING
-        if stays:
+        if spec_of(state, call.name).on_interrupt is not OnInterrupt.CANCEL and call.state is CallState.RUNNING:
             kept.append(replace(call, detached=True))
             continue
         if call.state is CallState.RUNNING:

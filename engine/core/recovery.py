@@ -155,11 +155,14 @@ def _apologise(state: State, run: Run) -> State:
     """No model is left: what was begun is closed, and the agent says so."""
     ledger = ledger_of(state, run.number)
     said = run.text[: ledger.cut] if ledger is not None else ""
-    text = f"{said} {spoken(state.setup.policy.apology)}".lstrip()
-    run = replace(
-        run, text=text, rounds=(*run.rounds, Round(len(text))), calls=(), requests=(), written=True, failed=True
-    )
+    text = followed_by(said, state.setup.policy.apology)
+    run = replace(run, text=text, rounds=(*run.rounds, Round(len(text))), written=True, failed=True)
     return replace(state, response=replace(state.response, run=run))
+
+
+def followed_by(text: str, words: str) -> str:
+    """An answer as it stands, to the character - the ledger counts them - and words of the policy's behind it."""
+    return f"{text} {spoken(words)}" if text and words else text + spoken(words)
 
 
 def drop_run(state: State, run: Run, end: RunEnd) -> State:

@@ -56,7 +56,7 @@ def queue_end(state: State, event: EndRequested) -> tuple[State, Commands]:
 
 
 def queue_transfer(state: State, event: TransferRequested) -> tuple[State, Commands]:
-    return _after_speech(state, Say("", Cause.SAY, False, then_transfer=event.target)), NOTHING
+    return _after_speech(state, Say("", then_transfer=event.target)), NOTHING
 
 
 def regret_transfer(state: State, event: TransferFailed) -> tuple[State, Commands]:
@@ -121,7 +121,6 @@ def _after(state: State, run: Run, *, failed: bool, commands: Commands) -> tuple
     if run.then_end:
         return _hang_up(state, run.then_end, commands)
     if failures >= state.setup.policy.failures:
-        state = replace(state, response=replace(state.response, failures=0))
         return _queue(state, _farewell(state)), commands
     return state, commands
 
@@ -131,8 +130,7 @@ def _farewell(state: State) -> Say:
 
 
 def _hang_up(state: State, reason: str, commands: Commands = NOTHING) -> tuple[State, Commands]:
-    response = replace(state.response, ending=reason, says=())
-    return replace(state, response=response), (*commands, EndSession(reason=reason))
+    return replace(state, response=replace(state.response, ending=reason)), (*commands, EndSession(reason=reason))
 
 
 # How a run begins.

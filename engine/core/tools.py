@@ -14,12 +14,20 @@ from engine.core.units import LIMITS
 OPEN = (CallState.HELD, CallState.RUNNING)
 
 
-def spec_of(state: State, name: str) -> ToolSpec | None:
-    return next((spec for spec in state.setup.tools if spec.name == name), None)
+def spec_of(state: State, name: str) -> ToolSpec:
+    """The tool of that name. One that nobody has declared has nothing special about it; `take_call` refuses it."""
+    return next((spec for spec in state.setup.tools if spec.name == name), ToolSpec(name))
 
 
 def call_of(state: State, number: int) -> ToolCall | None:
     return next((call for call in state.tools.calls if call.number == number), None)
+
+
+def known_call(state: State, number: int) -> ToolCall:
+    """The same, of a live run's call or one that waits: these are not forgotten."""
+    call = call_of(state, number)
+    assert call is not None
+    return call
 
 
 def is_open(state: State, number: int) -> bool:
@@ -41,12 +49,14 @@ def take_call(state: State, event: LLMToolCall) -> tuple[State, Commands]:
         state=CallState.FAILED if refusal else CallState.HELD,
         output=refusal,
     )
-    return replace(state, tools=replace(state.tools, calls=(*_remembered(state), call), made=number)), NOTHING
+    return replace(
+        state, tools=replace(state.tools, calls=(*_remembered(state, event.run), call), made=number)
+    ), NOTHING
 
 
 def _refusal(state: State, event: LLMToolCall) -> str:
     """Why a call cannot be made, in words for the model."""
-    if spec_of(state, event.name) is None:
+    if all(spec.name != event.name for spec in state.setup.tools):
         return f"error: there is no tool named {event.name[:64]!r}"
     if len(event.arguments) > LIMITS.tool_arguments_chars:
         return "error: the arguments are too long"
@@ -55,32 +65,34 @@ def _refusal(state: State, event: LLMToolCall) -> str:
     return ""
 
 
-def _remembered(state: State) -> tuple[ToolCall, ...]:
+def _remembered(state: State, live: int) -> tuple[ToolCall, ...]:
     """Forget finished calls of runs that are forgotten too: the history has them."""
-    run = state.response.run
-    known = {past.number for past in state.response.past} | ({run.number} if run is not None else set())
+    known = {live, *(past.number for past in state.response.past)}
     return tuple(call for call in state.tools.calls if call.run in known or call.state in OPEN)
 
 
 def start_held(state: State) -> tuple[State, Commands]:
-    """A run that is certain may act."""
+    """A run that is certain may act. What a guess that came to nothing would have called was never called."""
     run = state.response.run
-    if run is None or not run.committed or not run.calls:
-        return state, NOTHING
     calls: list[ToolCall] = []
     commands: list[RunTool] = []
     for call in state.tools.calls:
-        if call.run == run.number and call.state is CallState.HELD:
-            spec = spec_of(state, call.name)
-            timeout = (spec.timeout_ns if spec is not None else 0) or state.setup.policy.tool_timeout_ns
-            commands.append(
-                RunTool(run=run.number, call=call.number, name=call.name, arguments=call.arguments, timeout_ns=timeout)
-            )
-            call = replace(call, state=CallState.RUNNING, due=state.at + timeout)
+        if call.state is CallState.HELD:
+            if run is None or call.run != run.number:
+                continue
+            if run.committed:
+                call, command = _started(state, call)
+                commands.append(command)
         calls.append(call)
-    if not commands:
+    if tuple(calls) == state.tools.calls:
         return state, NOTHING
     return replace(state, tools=replace(state.tools, calls=tuple(calls))), tuple(commands)
+
+
+def _started(state: State, call: ToolCall) -> tuple[ToolCall, RunTool]:
+    timeout = spec_of(state, call.name).timeout_ns or state.setup.policy.tool_timeout_ns
+    order = RunTool(run=call.run, call=call.number, name=call.name, arguments=call.arguments, timeout_ns=timeout)
+    return replace(call, state=CallState.RUNNING, due=state.at + timeout), order
 
 
 def keep_result(state: State, event: ToolResult) -> tuple[State, Commands]:
@@ -105,8 +117,7 @@ def time_out(state: State) -> tuple[State, Commands]:
 
 
 def _settle(state: State, number: int, outcome: CallState, output: str) -> State:
-    call = call_of(state, number)
-    assert call is not None
+    call = known_call(state, number)
     settled = replace(call, state=outcome, output=output)
     calls = tuple(settled if old.number == number else old for old in state.tools.calls)
     detached = state.tools.detached + call.detached

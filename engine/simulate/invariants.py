@@ -102,6 +102,8 @@ class Watch:
         due = state.deadlines.wall_ns is not None or state.deadlines.audio_ns is not None
         self._must(not waits or due, "something waits without a deadline")
         run = state.response.run
+        held = {call.run for call in state.tools.calls if call.state is CallState.HELD}
+        self._must(not held or (run is not None and held == {run.number}), "a tool call waits for a run that is gone")
         if run is not None and state.lost_at is None:
             moving = run.requests or run.retry_at is not None or run.calls or state.deadlines.wall_ns is not None
             self._must(bool(moving), "a run waits for nothing")

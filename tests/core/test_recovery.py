@@ -1,16 +1,19 @@
 """What happens when a language model fails."""
 
+import pytest
 from msgspec.structs import replace
 
+from engine.core.commands import Commands
+from engine.core.events import AdapterFailed, Event
 from engine.core.policy import Policy, Setup, ToolSpec
-from engine.core.state import RunEnd
-from engine.core.units import MS
-from tests.script import check
+from engine.core.state import Cause, RunEnd, State
+from engine.core.units import MS, SECOND
+from tests.script import check, play
 
-CALLED = Setup(asr=("ear",), llm=("model", "spare"), tts=("voice",))
 GIVEN = Setup(llm=("model", "spare"), tts=("voice",), policy=Policy(llm_hedge_ns=600 * MS))
+CALLED = Setup(asr=("ear",), llm=("model", "spare"), tts=("voice",))
 RESTED = Setup(llm=("model", "spare"), tts=("voice",), policy=Policy(idle_ns=0))
-MADE = Setup(llm=("model",), tts=("voice",))
+MADE = Setup(asr=("ear",), llm=("model",), tts=("voice",))
 
 
 def test_a_failed_model_is_asked_once_more_and_then_the_next() -> None:
@@ -123,10 +126,13 @@ def test_three_failed_runs_in_a_row_end_the_call_with_a_farewell() -> None:
         1501  tts r4 c2 done 100
         1502  tts r4 c3 done 100
         1510  playing r4                               [Speaking]
-        1820  played r4 300                           -> hang up "technical trouble"  [Idle]
+        1550  caller speaks
+        1600  asr partial "hello?"
+        1820  played r4 300                           -> hang up "technical trouble"  [Transcribing]
         """,
         MADE,
     )
+    assert state.response.past[-1].cause is Cause.FAREWELL
     assert state.response.ending == "technical trouble"
 
 
@@ -274,3 +280,185 @@ def test_a_model_is_asked_once_more_although_its_hedge_has_failed() -> None:
     )
     assert state.response.run is not None
     assert state.response.run.tried == (1,)
+
+
+def test_one_good_answer_makes_the_failures_before_it_forgotten() -> None:
+    state = check(
+        """
+        500   typed "one"                             -> open r1, llm r1 "one"
+        600   llm r1 failed rejected
+        700   typed "two"                             -> open r2, llm r2 "two"
+        710   llm r2 failed rejected
+        800   typed "three"                           -> open r3, llm r3 "three"
+        810   llm r3 "Yes."
+        820   llm r3 done                              [Idle]
+        900   typed "four"                            -> open r4, llm r4 "four"
+        910   llm r4 failed rejected                   [Idle]
+        """,
+        Setup(llm=("model",)),
+    )
+    assert state.response.failures == 1
+
+
+def test_a_guess_that_failed_is_not_made_again_and_the_turn_itself_asks() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr final "what time is it?"
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "what time is it?"
+        1700  llm r1 failed unavailable                [Transcribing]
+        1850  timer                                   -> open r2, llm r2 "what time is it?"  [Generating]
+        1900  llm r2 "Noon."
+        1910  llm r2 done                             -> tts r2 "Noon."
+        2000  tts r2 c1 done 400
+        2010  playing r2
+        2410  played r2 400                            [Idle]
+        """,
+        CALLED,
+    )
+    assert [(run.number, run.end) for run in state.response.past] == [(1, RunEnd.SUPERSEDED), (2, RunEnd.FINISHED)]
+    assert state.response.failures == 0
+
+
+def test_when_one_of_two_hedged_models_fails_the_other_goes_on() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        1100  timer                                   -> llm r1 "hello" by=spare
+        1200  llm r1 q1 failed rejected
+        1300  llm r1 q2 "Hi."
+        1400  llm r1 q2 done                          -> tts r1 "Hi."
+        """,
+        GIVEN,
+    )
+
+
+def test_when_both_of_two_hedged_models_fail_the_agent_apologises() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        1100  timer                                   -> llm r1 "hello" by=spare
+        1200  llm r1 q1 failed rejected
+        1300  llm r1 q2 failed rejected               -> tts r1 "I'm sorry, I had a problem there.", tts r1 "Could you say that again?"
+        """,
+        GIVEN,
+    )
+
+
+def test_a_model_that_fails_after_it_called_a_tool_is_not_asked_before_the_tool_has_answered() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 calls look_up {}                 -> tool r1 t1 look_up {}
+        700   llm r1 failed unavailable
+        2000  tool t1 {}                              -> llm r1 tool "{}"
+        """,
+        replace(MADE, asr=(), tools=(ToolSpec("look_up"),)),
+    )
+
+
+def test_each_further_try_waits_twice_as_long_and_the_next_model_has_tries_of_its_own() -> None:
+    waits = retries(
+        """
+        500   typed "hello"
+        1000  llm r1 failed unavailable
+        3000  llm r1 failed unavailable
+        5000  llm r1 failed unavailable
+        7000  llm r1 failed unavailable
+        9000  llm r1 failed unavailable
+        11000 llm r1 failed unavailable
+        13000 llm r1 failed unavailable
+        15000 llm r1 failed unavailable
+        """,
+        replace(CALLED, asr=(), policy=Policy(retries=3, llm_first_ns=60 * SECOND)),
+    )
+    assert [provider for provider, _ in waits] == [0, 0, 0, 1, 1, 1]
+    for (_, wait), expected in zip(waits, (200, 400, 800, 200, 400, 800), strict=True):
+        assert 0.8 * expected * MS <= wait <= 1.2 * expected * MS
+
+
+def test_calls_that_failed_together_do_not_come_back_together() -> None:
+    script = """
+        500   typed "hello"
+        1000  llm r1 failed unavailable
+        3000
+    """
+    waits = [retries(script, replace(MADE, asr=()), seed=seed)[0][1] for seed in range(100)]
+    assert min(waits) >= 160 * MS
+    assert max(waits) <= 240 * MS
+    assert min(waits) < 165 * MS
+    assert max(waits) > 235 * MS
+    assert len(set(waits)) > 75
+
+
+def retries(script: str, setup: Setup, *, seed: int = 0) -> list[tuple[int, int]]:
+    """The waits before the same model was asked again: (provider, nanoseconds)."""
+    waits: list[tuple[int, int]] = []
+
+    def watch(event: Event, before: State, after: State, commands: Commands) -> None:
+        run = after.response.run
+        if isinstance(event, AdapterFailed) and run is not None and run.retry_at is not None:
+            waits.append((run.provider, run.retry_at - after.at))
+
+    play(script, setup, seed=seed, observer=watch)
+    return waits
+
+
+def test_a_wait_that_the_model_asked_for_is_kept() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 failed rate_limited retry=1500
+        2100  timer                                   -> llm r1 "hello"
+        """,
+        replace(CALLED, asr=()),
+    )
+
+
+def test_the_next_model_may_be_hedged_as_the_first_was() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        1100  timer                                   -> llm r1 "hello" by=second
+        1200  llm r1 q1 failed rejected
+        1300  llm r1 q2 failed rejected               -> llm r1 "hello" by=third
+        1900  timer                                   -> llm r1 "hello" by=fourth
+        3000
+        """,
+        replace(GIVEN, llm=("first", "second", "third", "fourth")),
+    )
+
+
+def test_an_apology_is_whole_however_the_answer_began() -> None:
+    """Some models begin with empty lines; the ledger counts every character of them."""
+    state = check(
+        r"""
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 "\n\nIt is noon. And"              -> tts r1 "It is noon."
+        700   llm r1 failed rejected                  -> tts r1 "I'm sorry, I had a problem there.", tts r1 "Could you say that again?"
+        """,
+        MADE,
+    )
+    assert state.response.run is not None
+    assert state.response.run.text == f"\n\nIt is noon. {state.setup.policy.apology}"
+
+
+def test_an_apology_without_markup_stands_alone_where_nothing_was_said() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        700   llm r1 failed rejected                  -> tts r1 "Oh dear."
+        """,
+        replace(MADE, policy=Policy(apology="**Oh dear.**")),
+    )
+    assert state.response.run is not None
+    assert state.response.run.text == "Oh dear."
+    assert [one.end_char for one in state.response.run.rounds] == [len("Oh dear.")]
+
+
+@pytest.mark.parametrize("llm", [("model",), ("model", "spare")])
+def test_a_model_that_is_given_no_time_at_all_has_failed_at_once(llm: tuple[str, ...]) -> None:
+    state = play('500 typed "hello"', Setup(llm=llm, policy=Policy(llm_first_ns=0, retries=0))).state
+    assert state.response.past[-1].text == state.setup.policy.apology

@@ -47,6 +47,7 @@ from engine.core.events import (
     UserSpeechStarted,
     UserSpeechStopped,
     UserTextReceived,
+    Word,
 )
 from engine.core.policy import OnInterrupt, Setup, ToolSpec
 from engine.core.reduce import PHASES, RULES, SETTLE, begin
@@ -145,6 +146,10 @@ def facts() -> st.SearchStrategy[Any]:
         "setup": st.just(SETUP),
         "outages": st.sampled_from(OUTAGES),
         "retry_ns": st.sampled_from([0, 100 * MS, 60 * SECOND]),
+        "seed": st.integers(0, 2**62),
+        "words": st.lists(st.builds(Word, st.integers(-1, 30), AUDIO), max_size=4).map(tuple),
+        "speech_prob": st.floats(0, 1),
+        "complete_prob": st.floats(0, 1),
     }
 
     def of(cls: type[Struct]) -> st.SearchStrategy[Any]:

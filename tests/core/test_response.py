@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from engine.core.policy import Policy
-from engine.core.state import Phase
+from engine.core.policy import Policy, Setup
+from engine.core.state import Cause, Phase, RunEnd
 from tests.core.calls import SPEAKING
 from tests.script import SETUP, check
 
@@ -191,3 +191,88 @@ def test_a_human_is_talked_to_and_a_machine_too_where_there_is_no_message() -> N
     machine = check("0 asr open\n100 answered machine\n", SETUP)
     assert (human.answered_by, human.response.says) == ("human", ())
     assert (machine.answered_by, machine.response.says) == ("machine", ())
+
+
+def test_an_end_without_words_follows_what_is_being_said() -> None:
+    check(
+        """
+        100   say "One."                              -> open r1, tts r1 "One."
+        110   end done
+        200   tts r1 c1 done 300
+        210   playing r1
+        520   played r1 300                           -> hang up done
+        """
+    )
+
+
+def test_an_end_without_words_or_reason_and_with_nothing_to_wait_for_is_now() -> None:
+    state = check('0 end "" -> hang up ended', SETUP)
+    assert state.response.run is None
+
+
+def test_an_end_comes_behind_everything_that_waits_to_be_said() -> None:
+    check(
+        """
+        100   say "One."                              -> open r1, tts r1 "One."
+        110   say "Two."
+        120   end done
+        200   tts r1 c1 done 300
+        210   playing r1
+        520   played r1 300                           -> open r2, tts r2 "Two."
+        600   tts r2 c1 done 300
+        610   playing r2
+        920   played r2 300                           -> hang up done
+        """
+    )
+
+
+def test_an_end_that_was_asked_for_during_a_guess_outlives_the_guess() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "book it for ten."
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "book it for ten."
+        1630  end done
+        1640  asr final "book it for two."                      -> clear r1, cancel r1
+        2200  timer                                   -> open r2, llm r2 "book it for two."
+        2300  llm r2 done                             -> hang up done
+        """
+    )
+
+
+def test_a_transfer_that_was_asked_for_stands_though_an_end_is_asked_for_behind_it() -> None:
+    check(
+        """
+        100   say "One."                              -> open r1, tts r1 "One."
+        110   transfer +15550001111
+        120   end done
+        200   tts r1 c1 done 300
+        210   playing r1
+        520   played r1 300                           -> transfer +15550001111
+        """
+    )
+
+
+def test_a_goodbye_that_cannot_be_spoken_still_ends_the_call() -> None:
+    state = check(
+        """
+        0     asr open
+        100   end done text="Goodbye!"                -> open r1, tts r1 "Goodbye!"
+        200   tts r1 c1 failed rejected               -> cancel tts r1, clear r1, cancel tts r1, hang up done
+        """
+    )
+    assert state.response.past[-1].cause is Cause.GOODBYE
+    assert state.response.past[-1].end is RunEnd.FAILED
+    assert state.response.failures == 1
+
+
+def test_a_session_without_a_recogniser_has_none_to_stop() -> None:
+    state = check('50\n100 session ended ""', Setup(llm=("model",)))
+    assert state.ended == "ended"
+
+
+def test_a_run_that_the_end_of_the_call_stopped_was_closed() -> None:
+    state = check(SPEAKING + "\n2200 session ended gone -> clear r1, cancel r1, stop asr")
+    assert state.response.past[-1].end is RunEnd.CLOSED

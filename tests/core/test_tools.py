@@ -1,9 +1,11 @@
 """Tool calls: each has exactly one result."""
 
+from msgspec.structs import replace
+
 from engine.core.commands import Role
-from engine.core.policy import OnInterrupt, Setup, ToolSpec
+from engine.core.policy import OnInterrupt, Policy, Setup, ToolSpec
 from engine.core.state import CallState, Cause
-from engine.core.units import MS
+from engine.core.units import LIMITS, MS
 from tests.script import check
 
 CALLED = Setup(
@@ -111,6 +113,135 @@ def test_a_speculative_run_calls_no_tool_until_its_turn_is_taken() -> None:
         1710  llm r1 done tool_calls
         1850  timer                                   -> open r1, tool r1 t1 look_up {} timeout=20000  [Generating]
         2000
+        """,
+        CALLED,
+    )
+    assert state.tools.calls[0].state is CallState.RUNNING
+
+
+def test_a_call_of_a_guess_that_came_to_nothing_was_never_made() -> None:
+    """It waited for its turn to be certain; nothing may wait for it."""
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "book it for ten."
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "book it for ten."
+        1630  llm r1 calls look_up {}
+        1650  timer                                   -> finalize
+        1750  asr final "book it for ten thirty."     -> clear r1, cancel r1, llm r2 "book it for ten thirty."
+        1850  timer                                   -> open r2
+        1900  llm r2 "Done."
+        1910  llm r2 done                             -> tts r2 "Done."
+        2000  tts r2 c1 done 400
+        2010  playing r2
+        2410  played r2 400                            [Idle]
+        14410 timer                                   -> open r3, tts r3 "Are you still there?"
+        """,
+        CALLED,
+    )
+    assert state.tools.calls == ()
+
+
+def test_what_cannot_be_called_is_refused_in_words_for_the_model() -> None:
+    name = "x" * 65
+    state = check(
+        f"""
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 calls {name} {{}}
+        610   llm r1 calls look_up "{"y" * LIMITS.tool_arguments_chars}" -> tool r1 t2 look_up
+        620   llm r1 calls look_up "{"y" * (LIMITS.tool_arguments_chars + 1)}"
+        """,
+        CALLED,
+    )
+    assert [call.output for call in state.tools.calls] == [
+        f"error: there is no tool named {name[:64]!r}",
+        "",
+        "error: the arguments are too long",
+    ]
+    assert [call.state for call in state.tools.calls] == [CallState.FAILED, CallState.RUNNING, CallState.FAILED]
+    assert {len(call.arguments) for call in state.tools.calls[1:]} == {LIMITS.tool_arguments_chars}
+
+
+def test_no_more_than_so_many_calls_run_at_once_and_those_that_ended_do_not_count() -> None:
+    def call(number: int) -> str:
+        return f"{600 + number} llm r1 calls look_up {{}} -> tool r1 t{number} look_up {{}}\n"
+
+    state = check(
+        '500 typed "hello" -> open r1, llm r1 "hello"\n'
+        + "".join(call(number) for number in range(1, LIMITS.tool_calls + 1))
+        + "700 llm r1 calls look_up {}\n"
+        + "710 tool t1 {}\n"
+        + "720 llm r1 calls look_up {} -> tool r1 t18 look_up {}\n",
+        CALLED,
+    )
+    assert state.tools.calls[LIMITS.tool_calls].output == "error: too many tool calls at once"
+    assert state.tools.calls[-1].state is CallState.RUNNING
+
+
+def test_calls_are_forgotten_with_their_runs_unless_they_still_wait() -> None:
+    def turn(run: int, tool: str) -> str:
+        at = 1_000 * run
+        return f"""
+        {at}   typed "go"                             -> open r{run}, llm r{run}
+        {at + 100} llm r{run} calls {tool} {{}}       -> tool r{run} t{run} {tool} {{}}
+        {at + 110} llm r{run} done tool_calls
+        """
+
+    def answered(run: int) -> str:
+        at = 1_000 * run + 200
+        return f"""
+        {at}   tool t{run} {{}}                       -> llm r{run}
+        {at + 100} llm r{run} done
+        """
+
+    script = turn(1, "search") + "1500 interrupt -> clear r1, cancel tts r1\n"
+    for run in range(2, 8):
+        script += turn(run, "look_up") + answered(run)
+    state = check(script, replace(CALLED, asr=(), tts=()))
+    assert [call.number for call in state.tools.calls] == [1, *range(3, 8)]
+    assert state.tools.calls[0].detached
+    assert [run.number for run in state.response.past] == [4, 5, 6, 7]
+
+
+def test_a_tool_without_a_time_of_its_own_has_the_policys() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 calls look_up {}                 -> tool r1 t1 look_up {} timeout=3000
+        610   llm r1 calls slow {}                    -> tool r1 t2 slow {} timeout=2000
+        620   llm r1 done tool_calls
+        2610  timer                                   -> cancel tool t2
+        3600  timer                                   -> cancel tool t1, llm r1
+        """,
+        replace(CALLED, asr=(), policy=Policy(tool_timeout_ns=3_000 * MS, filler_ns=0)),
+    )
+
+
+def test_a_result_is_kept_to_its_limit_and_belongs_to_its_call_alone() -> None:
+    state = check(
+        f"""
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 calls look_up {{}}               -> tool r1 t1 look_up {{}}
+        610   llm r1 calls look_up {{}}               -> tool r1 t2 look_up {{}}
+        700   tool t2 "{"z" * (LIMITS.tool_output_chars + 1)}"
+        710   tool t1 error "nobody"
+        """,
+        CALLED,
+    )
+    assert [(call.output[:6], len(call.output), call.state) for call in state.tools.calls] == [
+        ("nobody", 6, CallState.FAILED),
+        ("zzzzzz", LIMITS.tool_output_chars, CallState.DONE),
+    ]
+
+
+def test_the_failure_of_a_model_is_no_result_of_a_tool() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 calls look_up {}                 -> tool r1 t1 look_up {}
+        700   llm r1 failed unavailable
         """,
         CALLED,
     )
