@@ -31,9 +31,9 @@ from tests import fakes
 from tests.calls import BARGE_IN, steps_of
 from tests.telemetry.collector import collector
 
-ROUNDS = 40
-CALLS = 2
-"""In a round, each way: together they fill a batch."""
+ROUNDS = 24
+CALLS = 4
+"""In a round, each way: together they fill a batch, as 30 calls at once do in the five seconds that a record waits."""
 SPEECH = Path(__file__).parent.parent / "tests/fixtures/audio"
 SAID = ("day-000.wav", "time-010.wav", "date-002.wav", "digits-009.wav")
 
@@ -120,27 +120,38 @@ async def listen(call: fakes.Call, frames: list[bytes]) -> None:
 def test_a_watched_call_costs_at_most_a_tenth_more(
     endpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By turns on and off, so that both meet the same weather; the lower quartile of each, where it was fairest."""
+    """By turns on and off, each first as often as the other, so that both meet the same weather; the median of the ratios."""
     warm()
     telemetry = Telemetry(Settings(endpoint=endpoint, interval_s=1e6), "bench")
     lasted_s = hold(telemetry, 0, tmp_path)
     telemetry.flush()
-    off, on = [], []
-    for number in range(0, ROUNDS * CALLS, CALLS):
-        began = time.process_time()
-        for call in range(CALLS):
-            hold(None, number + call, tmp_path)
-        between = time.process_time()
-        for call in range(CALLS):
-            hold(telemetry, number + call, tmp_path)
-        telemetry.flush()
-        off.append((between - began) / CALLS)
-        on.append((time.process_time() - between) / CALLS)
+    rounds: list[tuple[float, float]] = []
+    for number in range(ROUNDS):
+        spent = {
+            watched: spend(telemetry, number, tmp_path, watched=watched)
+            for watched in (number % 2 == 0, number % 2 == 1)
+        }
+        rounds.append((spent[False], spent[True]))
     assert telemetry.close()
-    off_ms, on_ms = (statistics.quantiles(side, n=4)[0] / lasted_s * 1e3 for side in (off, on))
+    off_ms, on_ms = (statistics.median(side) / CALLS / lasted_s * 1e3 for side in zip(*rounds, strict=True))
+    ratios = sorted(on / off for off, on in rounds)
+    ratio = statistics.median(ratios)
     with capsys.disabled():
-        print(f"\nprocessor per second of call: {off_ms:.2f} ms off, {on_ms:.2f} ms on, ratio {on_ms / off_ms:.3f}")
-    assert on_ms / off_ms <= 1.10
+        quarter = len(ratios) // 4
+        spread = f"half of the rounds between {ratios[quarter]:.3f} and {ratios[-1 - quarter]:.3f}"
+        print(
+            f"\nprocessor per second of call: {off_ms:.2f} ms off, {on_ms:.2f} ms on, median ratio {ratio:.3f} ({spread})"
+        )
+    assert ratio <= 1.10
+
+
+def spend(telemetry: Telemetry, number: int, folder: Path, *, watched: bool) -> float:
+    """Processor time of some calls, in seconds, with what the exporting thread needs for them."""
+    began = time.process_time()
+    for call in range(CALLS):
+        hold(telemetry if watched else None, number * CALLS + call, folder)
+    telemetry.flush()
+    return time.process_time() - began
 
 
 def test_the_fold_of_a_call(benchmark: Any) -> None:
