@@ -3,6 +3,7 @@
 Source: the vendor's REST reference, and the peers' plugins (2026-08). It tells nothing of its words.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from html import escape
 
@@ -59,9 +60,9 @@ class Azure(HttpSynthesizer):
         super().__init__(make_client(address, headers), options.sample_rate)
         self._options = options
 
-    def ask(self, text: str) -> AbstractAsyncContextManager[httpx.Response]:
+    def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
         """See synthesis_http."""
-        return self.client.stream("POST", "cognitiveservices/v1", content=self._ssml(text).encode())
+        return self.client.stream("POST", "cognitiveservices/v1", content=self._ssml(text).encode(), headers=headers)
 
     def _ssml(self, text: str) -> str:
         options = self._options

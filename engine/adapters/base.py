@@ -114,6 +114,8 @@ class SpeechRequest(Struct, frozen=True, kw_only=True):
     run: int
     chunk: int
     text: str
+    headers: tuple[tuple[str, str], ...] = ()
+    """Trace context (traceparent), for providers that accept headers with each request."""
 
 
 class Voice(Protocol):

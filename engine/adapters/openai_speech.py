@@ -4,7 +4,7 @@ How the answer is read follows from its own content type and not from what was a
 No server says its rate: it must be told here. Source: openai/openai-openapi (2026-08-21), and the named servers' code.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
@@ -70,9 +70,9 @@ class OpenAISpeech(HttpSynthesizer):
                 self._body[name] = value
         self._body |= options.extra
 
-    def ask(self, text: str) -> AbstractAsyncContextManager[httpx.Response]:
+    def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
         """See synthesis_http."""
-        return self.client.stream("POST", "audio/speech", json={**self._body, "input": text})
+        return self.client.stream("POST", "audio/speech", json={**self._body, "input": text}, headers=headers)
 
     async def unwrap(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         """See synthesis_http."""

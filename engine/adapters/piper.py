@@ -4,7 +4,7 @@ Source: OHF-Voice/piper1-gpl 1.7 (2026-08-22); before its version 1.5 the path w
 """
 
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
@@ -52,9 +52,9 @@ class Piper(HttpSynthesizer):
             name: value for name in names if (value := getattr(options, name)) not in (None, "")
         } | options.extra
 
-    def ask(self, text: str) -> AbstractAsyncContextManager[httpx.Response]:
+    def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
         """See synthesis_http."""
-        return self.client.stream("POST", self._path, json={**self._body, "text": text})
+        return self.client.stream("POST", self._path, json={**self._body, "text": text}, headers=headers)
 
     async def unwrap(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         """See synthesis_http."""

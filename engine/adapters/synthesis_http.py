@@ -3,7 +3,7 @@
 Cancelling closes the response, which is how such a server learns of it.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import ClassVar
 
@@ -32,8 +32,8 @@ class HttpSynthesizer:
         self.client = client
         self.rate_hz = rate_hz
 
-    def ask(self, text: str) -> AbstractAsyncContextManager[httpx.Response]:
-        """The request for one chunk."""
+    def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
+        """The request for one chunk. headers: to be sent beside the client's own."""
         raise NotImplementedError
 
     async def unwrap(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -86,7 +86,7 @@ class HttpVoice:
         maker = self._synthesizer
         sound = Sound(maker.name)
         with failures(maker.name):
-            async with maker.ask(request.text) as response:
+            async with maker.ask(request.text, dict(request.headers)) as response:
                 await check(maker.name, response)
                 async with aclosing(maker.unwrap(response)) as pieces:
                     piece = await anext(pieces, None)

@@ -26,8 +26,8 @@ GATHERED_NS_MAX = 15 * SECOND
 class Chunk:
     """One piece of text under way."""
 
-    def __init__(self, command: Synthesize, voice: Voice) -> None:
-        self.request = SpeechRequest(run=command.run, chunk=command.chunk, text=command.text)
+    def __init__(self, command: Synthesize, voice: Voice, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self.request = SpeechRequest(run=command.run, chunk=command.chunk, text=command.text, headers=headers)
         self.provider = command.provider
         self.first_ns = command.first_ns
         self.whole_ns = command.whole_ns

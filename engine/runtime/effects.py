@@ -102,9 +102,9 @@ class Effects:
         ends: Ends,
         loop: asyncio.AbstractEventLoop,
         call_id: str,
-        headers: Callable[[int, int], tuple[tuple[str, str], ...]] | None = None,
+        headers: Callable[[Stage, int, int], tuple[tuple[str, str], ...]] | None = None,
     ) -> None:
-        """headers: of a run's request, for providers that take them."""
+        """headers: of a run's request or chunk, for providers that take them."""
         self._providers = providers
         self._tools = tools
         self._toolbox = toolbox
@@ -114,7 +114,7 @@ class Effects:
         self._ends = ends
         self._loop = loop
         self._call_id = call_id
-        self._headers = headers
+        self._headers = headers or (lambda stage, run, number: ())
         self._live: dict[Key, asyncio.Task[None]] = {}
         self._owners: dict[asyncio.Task[None], int] = {}
         """The run that each task works for. 0: the session."""
@@ -199,7 +199,7 @@ class Effects:
             messages=command.messages,
             tools=self._tools,
             session=self._call_id,
-            headers=self._headers(command.run, command.request) if self._headers is not None else (),
+            headers=self._headers(Stage.LLM, command.run, command.request),
         )
         failed = functools.partial(AdapterFailed, stage=Stage.LLM, run=command.run, request=command.request)
         key = (Stage.LLM, command.run, command.request)
@@ -226,7 +226,7 @@ class Effects:
             self._chunks = {run: old for run, old in self._chunks.items() if old.busy}
             begin = functools.partial(self._begin_chunk, command.run)
             chunks = self._chunks[command.run] = Chunks(command.run, self._outbound, self._post, begin)
-        chunks.ask(Chunk(command, voice))
+        chunks.ask(Chunk(command, voice, self._headers(Stage.TTS, command.run, command.chunk)))
 
     def cancel_tts(self, command: CancelTTS) -> None:
         chunks = self._chunks.get(command.run)

@@ -30,6 +30,7 @@ from engine.core.events import (
     Outages,
     SessionEnded,
     SessionStarted,
+    Stage,
     TimerFired,
     TransferFailed,
     TransportLost,
@@ -68,9 +69,9 @@ class SoundTap(Protocol):
 
 @runtime_checkable
 class Traces(Protocol):
-    """An observer that knows the trace of a request, for the provider that is asked."""
+    """An observer that knows the trace of a run's request or chunk, for the provider that is asked."""
 
-    def headers(self, run: int, request: int) -> tuple[tuple[str, str], ...]: ...
+    def headers(self, stage: Stage, run: int, number: int) -> tuple[tuple[str, str], ...]: ...
 
 
 @runtime_checkable

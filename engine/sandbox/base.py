@@ -98,7 +98,7 @@ class SimulatedProvider:
         self.behaviour = behaviour or Behaviour()
         self.key = key
         self.seen: list[dict[str, Any]] = []
-        """What clients asked: path, query, and what the server adds. For tests to look at."""
+        """What clients asked: path, query, trace context, and what the server adds. For tests to look at."""
         self.url = ""
         """http://host:port, once it is served."""
 
@@ -123,7 +123,10 @@ class SimulatedProvider:
     def refusal(self, connection: HTTPConnection) -> Response | None:
         """The answer that refuses this request, if it is to be refused."""
         query = dict(connection.query_params.multi_items())
-        self.seen.append({"path": connection.url.path, "query": query, "client": connection.client})
+        trace = connection.headers.get("traceparent", "")
+        self.seen.append(
+            {"path": connection.url.path, "query": query, "client": connection.client, "traceparent": trace}
+        )
         behaviour = self.behaviour
         status, headers = 0, dict[str, str]()
         if behaviour.status and behaviour.faults:

@@ -15,6 +15,7 @@ from engine.replay.keeper import Keeper
 from engine.replay.tape import SoundRecorder
 from engine.runtime.heartbeat import Heartbeat
 from engine.runtime.host import CallInfo, Host, ObserverFactory
+from engine.server.stalls import Stall, Teller
 from engine.settings import TelemetrySettings
 from engine.telemetry import Call, CallObserver, Protocol, Settings, Telemetry
 
@@ -28,6 +29,7 @@ class Records:
         self._keeper: Keeper | None = None
         self._pipeline: Telemetry | None = None
         self._heartbeat: Heartbeat | None = None
+        self._tell_stall = Teller()
 
     @property
     def factories(self) -> Sequence[ObserverFactory]:
@@ -66,6 +68,12 @@ class Records:
             self._heartbeat.stop()
         if self._pipeline is not None:
             await asyncio.to_thread(self._pipeline.close)
+
+    def note_stall(self, stall: Stall) -> None:
+        """The loop was held up."""
+        self._tell_stall(stall)
+        if self._pipeline is not None:
+            self._pipeline.meters.note_stall(stall.late_ns, stall.cause)
 
     def _recorder(self, info: CallInfo) -> Recorder:
         assert self._keeper is not None, "a call before the start"

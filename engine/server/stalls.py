@@ -67,7 +67,10 @@ class Stalls:
     def __init__(
         self, loop: asyncio.AbstractEventLoop, late_ns_max: int = 0, tell: Callable[[Stall], None] | None = None
     ) -> None:
-        """late_ns_max: how late nine of ten beats may be before new calls are refused. 0: nothing is a reason to refuse."""
+        """late_ns_max: how late nine of ten beats may be before new calls are refused. 0: nothing is a reason to refuse.
+
+        tell: told each stall, in the loop. None: the log is.
+        """
         self.stalls = 0
         self._late_ns_max = late_ns_max
         self._loop = loop

@@ -104,7 +104,7 @@ class Switchboard:
                 warm()
                 await self.host.start()
                 self._records.start(self.host)
-                self.stalls = Stalls(asyncio.get_running_loop(), self._late_ns_max)
+                self.stalls = Stalls(asyncio.get_running_loop(), self._late_ns_max, self._records.note_stall)
                 self.stalls.start()
                 self._started = True
         return self

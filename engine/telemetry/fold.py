@@ -117,10 +117,10 @@ class Fold:
             self._close(self.last, torn=True)
         return self._gathered()
 
-    def headers(self, run: int, request: int) -> tuple[tuple[str, str], ...]:
-        """Trace context for a provider: the parent of what it does is the request's span, which is yet to be written."""
+    def headers(self, stage: Stage, run: int, number: int) -> tuple[tuple[str, str], ...]:
+        """Trace context for a provider: the parent of what it does is the request's or chunk's span, which is yet to be written."""
         trace = trace_of(self.call.key, run)
-        span_id = trace.span_id(Part.CHAT, request)
+        span_id = trace.span_id(Part.CHAT if stage is Stage.LLM else Part.TEXT_TO_SPEECH, number)
         return (("traceparent", format_traceparent(trace.trace_id, span_id, sampled=self.samples(trace.trace_id))),)
 
     # Facts and orders.

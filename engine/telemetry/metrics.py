@@ -22,6 +22,7 @@ HISTOGRAMS: dict[str, tuple[str, tuple[float, ...]]] = {
     names.M_STOP: ("From the caller's voice to the agent's silence", WAITS_S),
     names.M_LOOP_LAG: ("How late the event loop runs a callback", DELAYS_S),
     names.M_TICK_LATE: ("How late sound left, the worst of a quarter of a second", DELAYS_S),
+    names.M_STALL: ("The event loop was held up, by cause", DELAYS_S),
     names.M_CHAT: ("A language model's whole answer", WAITS_S),
     names.M_FIRST_CHUNK: ("To the first token", WAITS_S),
     names.M_RUN: ("A run of the agent", LASTS_S),
@@ -97,3 +98,7 @@ class Meters:
         self._histograms[names.M_LOOP_LAG].record(late_ns / SECOND)
         self._histograms[names.M_TICK_LATE].record(self._tick_late_ns / SECOND)
         self._tick_late_ns = 0
+
+    def note_stall(self, late_ns: int, cause: str) -> None:
+        """The event loop was held up, in a way that its log tells of."""
+        self._histograms[names.M_STALL].record(late_ns / SECOND, {names.STALL_CAUSE: cause})

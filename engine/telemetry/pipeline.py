@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from engine.core.commands import Commands
-from engine.core.events import Event
+from engine.core.events import Event, Stage
 from engine.core.state import State
 from engine.telemetry import names
 from engine.telemetry.exporters import Exporters, Maker, Settings, exporters, resource
@@ -95,9 +95,9 @@ class CallObserver:
         """The pump of the call's sound turned this late."""
         self._telemetry.meters.note_tick(late_ns)
 
-    def headers(self, run: int, request: int) -> tuple[tuple[str, str], ...]:
-        """Trace context for the provider that is asked."""
-        return self._fold.headers(run, request)
+    def headers(self, stage: Stage, run: int, number: int) -> tuple[tuple[str, str], ...]:
+        """Trace context for the provider that is asked: the request of a model, or the chunk of a synthesizer."""
+        return self._fold.headers(stage, run, number)
 
     def close(self) -> None:
         """The call is over, however it ended."""

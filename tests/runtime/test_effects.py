@@ -111,3 +111,22 @@ async def test_a_recogniser_is_finalized_and_stopped_by_its_number() -> None:
         await call.pass_ms(100)
         assert call.stream.closed
         assert call.stream.finalized == 1
+
+
+class Tracer:
+    """An observer that knows the trace of everything."""
+
+    def __call__(self, *step: object) -> None:
+        """Watches nothing."""
+
+    def headers(self, stage: Stage, run: int, number: int) -> tuple[tuple[str, str], ...]:
+        return (("traceparent", f"{stage.value} r{run} {number}"),)
+
+
+@virtually
+async def test_a_model_and_a_voice_are_told_the_trace_of_what_they_are_asked() -> None:
+    async with Call(observers=[Tracer()]) as call:
+        await call.say("what is free?")
+        await call.pass_ms(2_000)
+    assert [request.headers for request in call.brain.asked] == [(("traceparent", "llm r1 1"),)]
+    assert [request.headers for request in call.mouth.asked] == [(("traceparent", "tts r1 1"),)]

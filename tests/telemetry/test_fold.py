@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engine.core.commands import SetTimer
+from engine.core.events import Stage
 from engine.core.policy import OnInterrupt, ToolSpec
 from engine.core.units import MS
 from engine.telemetry import Call, names
@@ -309,9 +310,11 @@ def test_a_sample_keeps_whole_traces(session: str) -> None:
 def test_the_provider_is_given_the_very_span_that_is_written_later() -> None:
     steps = steps_of(BARGE_IN)
     fold = Fold(CALL)
-    chat = spans(folded(steps), "chat", 2)[1]
-    (header,) = fold.headers(2, 2)
-    assert header == ("traceparent", format_traceparent(chat.trace_id, chat.span_id, sampled=True))
+    written = folded(steps)
+    for stage, kind, number in ((Stage.LLM, "chat", 2), (Stage.TTS, "text_to_speech", 1)):
+        asked = spans(written, kind, 2)[number - 1]
+        (header,) = fold.headers(stage, 2, number)
+        assert header == ("traceparent", format_traceparent(asked.trace_id, asked.span_id, sampled=True))
 
 
 @settings(max_examples=60, deadline=None)
