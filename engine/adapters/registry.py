@@ -35,6 +35,7 @@ PROVIDERS: dict[Stage, dict[str, str]] = {
         "azure": "engine.adapters.azure_tts:Azure",
         "cartesia": "engine.adapters.cartesia:Cartesia",
         "deepgram": "engine.adapters.deepgram_tts:Aura",
+        "deepgram_flux": "engine.adapters.deepgram_flux:Flux",
         "elevenlabs": "engine.adapters.elevenlabs:ElevenLabs",
         "espeak": "engine.adapters.espeak:Espeak",
         "openai_speech": "engine.adapters.openai_speech:OpenAISpeech",

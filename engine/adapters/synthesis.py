@@ -17,8 +17,6 @@ from engine.errors import AdapterError, FailureKind
 
 PIECES_MAX = 8_192
 """Pieces of one chunk read from the wire and not yet taken. A chunk of 30 s comes in some hundreds."""
-SLOT_NS = 2 * SECOND
-"""For a provider to let go of a context that we closed, where it allows only so many."""
 STALL_NS = 3 * SECOND
 """Between two pieces of a chunk that has begun: services send faster than real time, so by then the caller hears silence."""
 T = TypeVar("T")
@@ -152,6 +150,8 @@ class ContextVoice:
     name: ClassVar[str]
     contexts_max: ClassVar[int] = 0
     """Contexts the provider allows at once. 0: as many as come."""
+    slot_ns: ClassVar[int] = 2 * SECOND
+    """For a context to become free, where the provider allows only so many: it lets go of a closed one in milliseconds."""
     keepalive: ClassVar[str] = ""
     """What is sent when nothing was for so long. Empty: pings hold the connection."""
     keepalive_ns: ClassVar[int] = 10 * SECOND
@@ -208,6 +208,11 @@ class ContextVoice:
         self._free(name)
         if context := self._contexts.get(name):
             context.put(error)
+
+    def send(self, message: str) -> None:
+        """Say something that is no answer to `ask` or `cancel`."""
+        if self._socket is not None:
+            self._socket.send(message)
 
     # Voice.
 
@@ -297,7 +302,7 @@ class ContextVoice:
 
     async def _take_slot(self, name: str) -> None:
         try:
-            async with asyncio.timeout(SLOT_NS / SECOND):
+            async with asyncio.timeout(self.slot_ns / SECOND):
                 await self._slots.acquire()
         except TimeoutError:
             raise AdapterError(self.name, FailureKind.RATE_LIMITED, "no context is free") from None

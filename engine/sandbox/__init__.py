@@ -31,6 +31,7 @@ SERVERS: dict[Stage, dict[str, str]] = {
         "azure": "engine.sandbox.own_voices:AzureServer",
         "cartesia": "engine.sandbox.cartesia:CartesiaServer",
         "deepgram": "engine.sandbox.deepgram_tts:AuraServer",
+        "deepgram_flux": "engine.sandbox.deepgram_flux:FluxSpeechServer",
         "elevenlabs": "engine.sandbox.elevenlabs:ElevenLabsServer",
         "openai_speech": "engine.sandbox.openai_speech:OpenAISpeechServer",
         "piper": "engine.sandbox.own_voices:PiperServer",

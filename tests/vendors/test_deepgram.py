@@ -1,13 +1,15 @@
-"""deepgram-sdk against the simulated Deepgram: both recognisers and the voice."""
+"""deepgram-sdk against the simulated Deepgram: both recognisers and both voices."""
 
 import asyncio
 
 import pytest
 from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
 from deepgram.core.api_error import ApiError
+from deepgram.speak.v2.types import SpeakV2Speak
 
-from engine.sandbox.base import KEY
+from engine.sandbox.base import KEY, Behaviour
 from engine.sandbox.deepgram_asr import DeepgramServer
+from engine.sandbox.deepgram_flux import FluxSpeechServer
 from engine.sandbox.deepgram_tts import AuraServer
 from engine.sandbox.speech import Ear
 from tests.adapters.drive import frames
@@ -89,3 +91,63 @@ async def test_a_wrong_key_is_refused_the_same_way():
             async with client(server, "wrong").listen.v1.connect(model="nova-3", **LISTEN):
                 pass
     assert caught.value.status_code == 401
+
+
+async def test_flux_speech_is_understood():
+    async with (server := FluxSpeechServer()).serve():
+        speak = client(server).speak.v2
+        sound, messages = b"", []
+        async with (
+            asyncio.timeout(10),
+            speak.connect(model="flux-alexis-en", encoding="linear16", sample_rate=24_000, speed=1.05) as connection,
+        ):
+            await connection.send_speak(SpeakV2Speak(text="your table is booked"))
+            await connection.send_flush()
+            async for message in connection:
+                if isinstance(message, bytes):
+                    sound += message
+                    continue
+                messages.append(message)
+                if message.type == "SpeechMetadata":
+                    break
+            await connection.send_close()
+            messages += [message async for message in connection]
+    assert [message.type for message in messages] == [
+        "Connected",
+        "Flushed",
+        "SpeechStarted",
+        "SpeechMetadata",
+        "SessionMetadata",
+    ]
+    ear = Ear(24_000)
+    assert [word.text for word in ear.hear(sound) + ear.hear(bytes(9_600))] == ["your", "table", "is", "booked"]
+    ended, total = messages[-2:]
+    assert ended.speech_id == messages[1].speech_id == messages[2].speech_id
+    assert ended.audio_duration_ms == total.total_audio_duration_ms == len(sound) // 48
+    assert ended.controls_applied.pronunciations_applied == 0
+    for message in messages:
+        type(message).model_validate(message.model_dump())
+
+
+async def test_an_interruption_of_flux_speech_is_understood():
+    async with (server := FluxSpeechServer(Behaviour(step_ms=5))).serve():
+        speak = client(server).speak.v2
+        kinds = []
+        async with asyncio.timeout(10), speak.connect(model="flux-alexis-en") as connection:
+            await connection.send_interrupt()
+            await connection.send_speak(SpeakV2Speak(text="one two three four five six seven"))
+            await connection.send_flush()
+            async for message in connection:
+                if isinstance(message, bytes):
+                    if kinds[-1] != "Interrupt":
+                        kinds.append("Interrupt")
+                        await connection.send_interrupt()
+                    continue
+                kinds.append(message.type)
+                if message.type == "SpeechInterrupted":
+                    break
+            await connection.send_interrupt()
+            warning = await connection.recv()
+    assert kinds == ["Connected", "Warning", "Flushed", "SpeechStarted", "Interrupt", "SpeechInterrupted"]
+    assert message.metadata.speech_id.startswith("dg_sp_")
+    assert (warning.type, warning.code) == ("Warning", "NO_ACTIVE_SPEECH")
