@@ -41,3 +41,13 @@ def has_sounded(state: State, run: int) -> bool:
     """Whether the caller has begun to hear this run."""
     ledger = ledger_of(state, run)
     return ledger is not None and ledger.started_at is not None
+
+
+def caller_speaks(state: State) -> bool:
+    """Whether the caller speaks now: a voice that has gone on for long without words is not believed, for detectors stick."""
+    return state.turn.speaking and state.at < believed_until(state)
+
+
+def believed_until(state: State) -> int:
+    turn = state.turn
+    return max(turn.onset_at or turn.last_taken_at, turn.changed_at) + 2 * state.setup.policy.endpoint_cap_ns

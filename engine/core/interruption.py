@@ -19,7 +19,7 @@ from engine.core.commands import (
     Role,
 )
 from engine.core.events import ASRStartOfTurn, CallAnswered, InterruptRequested, TransportLost, TransportResumed
-from engine.core.floor import MACHINES, floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
+from engine.core.floor import MACHINES, caller_speaks, floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
 from engine.core.policy import OnInterrupt, Policy
 from engine.core.recovery import stop_run
 from engine.core.state import NEVER, CallState, Cause, Contest, Deadlines, Run, RunEnd, Say, State, ToolCall, Turn
@@ -107,7 +107,7 @@ def _forget(state: State) -> State:
 def _voiced_ns(state: State, run: Run) -> int:
     """How long the caller has been speaking into this run, in the caller's sound. 0 when quiet, or not since the last turn."""
     turn = state.turn
-    if not turn.speaking or turn.speech_ns is None or _is_far(state):
+    if not caller_speaks(state) or turn.speech_ns is None or _is_far(state):
         return 0
     return state.audio_ns - max(turn.speech_ns, run.began_audio_ns)
 

@@ -11,7 +11,7 @@ from engine.core.conversation import prompt_of
 from engine.core.events import AdapterFailed, OutagesChanged, Stage
 from engine.core.floor import ledger_of
 from engine.core.retry import choose, is_worth_retrying, keep_or_leave
-from engine.core.state import NEVER, Cause, Deadlines, Request, Round, Run, RunEnd, State
+from engine.core.state import NEVER, Cause, Deadlines, Request, Run, RunEnd, State
 from engine.core.units import LIMITS
 from engine.errors import FailureKind
 
@@ -156,7 +156,7 @@ def _apologise(state: State, run: Run) -> State:
     ledger = ledger_of(state, run.number)
     said = run.text[: ledger.cut] if ledger is not None else ""
     text = followed_by(said, state.setup.policy.apology)
-    run = replace(run, text=text, rounds=(*run.rounds, Round(len(text))), written=True, failed=True)
+    run = replace(run, text=text, written=True, failed=True)
     return replace(state, response=replace(state.response, run=run))
 
 

@@ -25,10 +25,10 @@ from engine.core.events import (
     TransferFailed,
     TransferRequested,
 )
-from engine.core.floor import MACHINES, floor_run, ledger_of
+from engine.core.floor import MACHINES, believed_until, caller_speaks, floor_run, ledger_of
 from engine.core.playout import is_heard_out, is_stalled
 from engine.core.recovery import ask, drop_run, first_model, stop_run
-from engine.core.state import Cause, Deadlines, Round, Run, RunEnd, Say, State, TurnEnd
+from engine.core.state import Cause, Deadlines, Run, RunEnd, Say, State, TurnEnd
 from engine.core.turn import endpoint_wait, words_of
 from engine.core.units import LIMITS
 from engine.core.words import normalised
@@ -136,19 +136,9 @@ def _hang_up(state: State, reason: str, commands: Commands = NOTHING) -> tuple[S
 # How a run begins.
 
 
-def _caller_speaks(state: State) -> bool:
-    """Whether the caller speaks now: a voice that has gone on for long without words is not believed, for detectors stick."""
-    return state.turn.speaking and state.at < _believed_until(state)
-
-
 def _caller_speaks_anew(state: State) -> bool:
-    """The same, of a voice that began after the last turn: one that was taken mid-voice is answered at once."""
-    return state.turn.speech_ns is not None and _caller_speaks(state)
-
-
-def _believed_until(state: State) -> int:
-    turn = state.turn
-    return max(turn.onset_at or turn.last_taken_at, turn.changed_at) + 2 * state.setup.policy.endpoint_cap_ns
+    """Whether the caller speaks, with a voice that began after the last turn: one that was taken mid-voice is answered at once."""
+    return state.turn.speech_ns is not None and caller_speaks(state)
 
 
 def answer(state: State) -> tuple[State, Commands]:
@@ -189,7 +179,7 @@ def say_next(state: State) -> tuple[State, Commands]:
     state = _gathered(state)
     response = state.response
     turn = state.turn
-    if _caller_speaks(state) or words_of(turn) or turn.keys or turn.taken > response.answered:
+    if caller_speaks(state) or words_of(turn) or turn.keys or turn.taken > response.answered:
         return state, NOTHING
     if response.says:
         state = replace(state, response=replace(response, says=response.says[1:]))
@@ -233,10 +223,8 @@ def _begin_text(state: State, say: Say) -> tuple[State, Commands]:
         began_audio_ns=state.audio_ns,
         interruptible=say.interruptible,
         text=say.text,
-        rounds=(Round(len(say.text)),),
         written=True,
         then_end=say.then_end,
-        then_transfer=say.then_transfer,
     )
     return replace(state, response=replace(state.response, run=run, runs=run.number)), (OpenPlayout(run=run.number),)
 
@@ -301,7 +289,7 @@ def deadlines(state: State) -> Deadlines:
     wall: list[int] = []
     owes = response.says or state.turn.taken > response.answered or state.tools.detached > response.told
     if owes and response.run is None and state.turn.speaking:
-        wall.append(_believed_until(state))
+        wall.append(believed_until(state))
     if state.lost_at is not None and not response.ending:
         wall.append(state.lost_at + state.setup.policy.line_lost_ns)
     return Deadlines(min(wall, default=None), _guess_audio_ns(state))

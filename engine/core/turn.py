@@ -42,10 +42,8 @@ def words_of(turn: Turn) -> str:
 
 def last_question(state: State) -> str:
     """What the agent said last."""
-    for message in reversed(state.conversation.messages):
-        if message.role is Role.ASSISTANT:
-            return message.text
-    return ""
+    said = (message.text for message in reversed(state.conversation.messages) if message.role is Role.ASSISTANT)
+    return next(said, "")
 
 
 # Facts into the slice.
@@ -109,8 +107,7 @@ def keep_final(state: State, event: ASRFinal) -> tuple[State, Commands]:
     twice = event.text == turn.final and turn.speech_ns == turn.final_speech_ns and not turn.partial
     text = _not_yet_taken(state, event.text)
     if twice or not text.strip():
-        changed = replace(turn, partial="" if not text.strip() else turn.partial, asked_final_at=None)
-        return replace(state, turn=changed), NOTHING
+        return replace(state, turn=replace(turn, partial="")), NOTHING
     turn = replace(
         turn,
         text=joined(turn.text, text)[: LIMITS.transcript_chars],
@@ -245,12 +242,16 @@ def _own_level_db(turn: Turn) -> int:
 
 
 def _deserves_reply(state: State) -> bool:
-    """Whether a voice without words is asked to repeat: it was long, or it silenced the agent; and never twice in a row."""
+    """Whether a voice without words is asked to repeat: it was long, or it silenced the agent; and never twice in a row.
+
+    A voice that began before the last turn was taken had its words there.
+    """
     turn = state.turn
     if turn.last_end is TurnEnd.UNHEARD:
         return False
-    length = (turn.quiet_ns or 0) - (turn.speech_ns or 0)
-    return state.contest.wordless or length >= state.setup.policy.interrupt_ns
+    assert turn.quiet_ns is not None
+    long = turn.speech_ns is not None and turn.quiet_ns - turn.speech_ns >= state.setup.policy.interrupt_ns
+    return long or state.contest.wordless
 
 
 def _decided(state: State) -> TurnEnd | None:
@@ -305,7 +306,7 @@ def _awaits_final(state: State) -> bool:
 def _awaits_ear(state: State) -> bool:
     """Whether a recogniser that was lost in the middle of words is still to hear them again, from the sound that was kept."""
     turn = state.turn
-    if not turn.partial or state.ear.open or not state.ear.number or turn.quiet_at is None:
+    if not turn.partial or state.ear.open or turn.quiet_at is None:
         return False
     return state.at < turn.quiet_at + state.setup.policy.endpoint_cap_ns
 

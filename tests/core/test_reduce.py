@@ -26,17 +26,24 @@ from engine.core import (
 from engine.core.commands import Commands, SetTimer, StartLLM
 from engine.core.events import (
     AdapterFailed,
+    ASREagerEndOfTurn,
+    ASREndOfTurn,
     ASRFinal,
     ASROpened,
     ASRPartial,
+    ASRStartOfTurn,
+    ASRTurnResumed,
     Clock,
     Event,
     InputRejected,
     LLMDone,
     LLMToken,
+    LLMToolCall,
     Outages,
     PlayoutAdvanced,
+    PlayoutCleared,
     PlayoutDone,
+    PlayoutPaused,
     PlayoutStarted,
     SessionEnded,
     SessionStarted,
@@ -44,6 +51,8 @@ from engine.core.events import (
     TimerFired,
     ToolResult,
     TTSChunkDone,
+    TTSStarted,
+    TTSWords,
     UserSpeechStarted,
     UserSpeechStopped,
     UserTextReceived,
@@ -53,7 +62,8 @@ from engine.core.policy import OnInterrupt, Setup, ToolSpec
 from engine.core.reduce import PHASES, RULES, SETTLE, begin
 from engine.core.state import Phase, State
 from engine.core.units import LIMITS, MS, SECOND
-from tests.script import assert_well_formed
+from engine.errors import FailureKind
+from tests.script import assert_well_formed, check
 
 SETUP = Setup(
     greeting="Hello.",
@@ -243,11 +253,28 @@ def test_a_fact_of_a_dead_run_changes_nothing_but_a_counter() -> None:
     state, _ = reduce.reduce(begin(), SessionStarted(setup=SETUP))
     for event in (
         LLMToken(run=9, request=1, text="late"),
+        LLMToolCall(run=9, request=1, call_id="1", name="look_up", arguments="{}"),
+        LLMDone(run=9, request=1),
+        TTSStarted(run=9, chunk=1),
+        TTSWords(run=9, chunk=1, words=()),
         TTSChunkDone(run=9, chunk=1, duration_ns=1),
+        PlayoutStarted(run=9),
         PlayoutAdvanced(run=9, heard_ns=1),
+        PlayoutPaused(run=9, heard_ns=1),
+        PlayoutCleared(run=9, heard_ns=1),
+        PlayoutDone(run=9, heard_ns=1),
         ToolResult(call=9, output="{}"),
+        ASROpened(ear=9),
         ASRPartial(ear=9, text="late"),
-        AdapterFailed(stage=Stage.LLM, provider="model", kind="timeout", run=9, request=9),  # type: ignore[arg-type]
+        ASRFinal(ear=9, text="late"),
+        ASRStartOfTurn(ear=9),
+        ASREagerEndOfTurn(ear=9, text="late"),
+        ASRTurnResumed(ear=9),
+        ASREndOfTurn(ear=9, text="late"),
+        *(
+            AdapterFailed(stage=stage, provider="x", kind=FailureKind.TIMEOUT, run=9, request=9, chunk=9, ear=9)
+            for stage in Stage
+        ),
     ):
         after, commands = reduce.reduce(state, event)
         assert commands == ()
@@ -324,3 +351,45 @@ def test_the_session_survives_contradictory_facts() -> None:
 @pytest.mark.parametrize("phase", list(Phase))
 def test_no_phase_moves_to_itself_in_the_table(phase: Phase) -> None:
     assert phase not in PHASES[phase]
+
+
+def test_sound_of_a_run_that_was_cut_is_late_and_so_is_a_chunk_that_is_done_twice() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 "One. "                          -> tts r1 "One."
+        700   llm r1 "Two. "                          -> tts r1 "Two."
+        800   tts r1 c1 done 300
+        810   tts r1 c1 done 700
+        820   typed "stop"                            -> clear r1, cancel r1, open r2, llm r2 "hello stop"
+        900   tts r1 c2 done 500
+        910   tts r1 c2 failed timeout
+        """
+    )
+    assert state.counters.stale == 3
+    assert [chunk.duration_ns for chunk in state.playout.ledgers[0].chunks] == [300 * MS, None]
+
+
+def test_the_answer_to_a_question_that_was_asked_again_is_late() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 failed unavailable
+        785   timer                                   -> llm r1 "hello"
+        790   llm r1 q1 "Late."
+        800   llm r1 q1 failed unavailable
+        """
+    )
+    assert state.counters.stale == 2
+
+
+def test_a_recogniser_that_is_being_replaced_is_listened_to_no_more() -> None:
+    state = check(
+        """
+        0     asr open
+        100   asr failed unavailable                  -> stop asr
+        150   asr partial "late"
+        160   asr failed unavailable
+        """
+    )
+    assert state.counters.stale == 2

@@ -1,11 +1,14 @@
 """When a run begins and how it ends."""
 
+import pytest
 from msgspec.structs import replace
 
 from engine.core.policy import Policy, Setup
+from engine.core.response import SAYS_MAX
 from engine.core.state import Cause, Phase, RunEnd
+from engine.core.units import LIMITS, MS
 from tests.core.calls import SPEAKING
-from tests.script import SETUP, check
+from tests.script import SETUP, check, play
 
 
 def test_the_greeting_is_said_first() -> None:
@@ -276,3 +279,164 @@ def test_a_session_without_a_recogniser_has_none_to_stop() -> None:
 def test_a_run_that_the_end_of_the_call_stopped_was_closed() -> None:
     state = check(SPEAKING + "\n2200 session ended gone -> clear r1, cancel r1, stop asr")
     assert state.response.past[-1].end is RunEnd.CLOSED
+
+
+def test_a_detector_that_sticks_holds_back_a_text_for_a_while_only() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1000  say "Hello."
+        8500  timer                                   -> open r1, tts r1 "Hello."
+        8600  tts r1 c1 done 3000
+        8610  playing r1
+        11610 played r1 3000
+        12000
+        """
+    )
+
+
+def test_a_voice_that_went_on_through_its_turn_holds_back_a_text_from_then() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr end "what time is it?"              -> open r1, llm r1 "what time is it?"
+        1500  say "By the way."
+        1600  llm r1 "Noon."
+        1610  llm r1 done                             -> tts r1 "Noon."
+        1700  tts r1 c1 done 200
+        1710  playing r1
+        1910  played r1 200                            [Listening]
+        9400  timer                                   -> open r2, tts r2 "By the way."
+        """
+    )
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_a_text_without_words_is_not_said(text: str) -> None:
+    state = check(f'100 say "{text}"')
+    assert state.response.runs == 0
+
+
+def test_texts_are_said_without_markup_and_no_longer_than_an_answer_may_be() -> None:
+    check('100 say "**Hello** there." -> open r1, tts r1 "Hello there."')
+    state = play(f'100 say "{"x" * (LIMITS.response_chars + 1)}"', Setup()).state
+    assert len(state.response.past[-1].text) == LIMITS.response_chars
+
+
+def test_of_too_many_texts_the_oldest_are_dropped() -> None:
+    says = "".join(f'{200 + number} say "{number}"\n' for number in range(SAYS_MAX + 1))
+    state = play(f'100 say "Now."\n{says}').state
+    assert [say.text for say in state.response.says] == [str(number) for number in range(1, SAYS_MAX + 1)]
+
+
+def test_so_many_guesses_are_made_for_one_turn_and_the_next_turn_has_its_own() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "book it."
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "book it."
+        1640  asr partial "book it now."              -> clear r1, cancel r1, llm r2 "book it now."
+        1645  asr partial "book it today."            -> clear r2, cancel r2
+        1650  timer                                   -> finalize
+        1700  asr final "book it here."
+        1850  timer                                   -> open r3, llm r3 "book it here."
+        1900  llm r3 done
+        2500  caller speaks
+        3400  asr partial "and thanks."
+        3500  caller quiet
+        3620  timer                                   -> llm r4 "book it here. and thanks."
+        3650  timer                                   -> finalize
+        3700  asr final "and thanks."
+        3850  timer                                   -> open r4
+        """,
+        replace(SETUP, policy=Policy(guesses=2)),
+    )
+
+
+def test_without_speculation_nothing_is_guessed() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr final "book it."
+        1500  caller quiet
+        1850  timer                                   -> open r1, llm r1 "book it."
+        """,
+        replace(SETUP, policy=Policy(speculate=False)),
+    )
+
+
+@pytest.mark.parametrize(
+    "instead",
+    ['say "Just a second."', "key 4", "end done text=Bye"],
+)
+def test_nothing_is_guessed_while_something_else_is_due(instead: str) -> None:
+    state = play(
+        f"""
+        0     asr open
+        500   caller speaks
+        1400  asr final "book it."
+        1500  caller quiet
+        1510  {instead}
+        1800
+        """
+    ).state
+    assert state.response.runs == 0
+
+
+def test_without_a_model_nothing_is_guessed_or_answered() -> None:
+    state = play(
+        '0 asr open\n500 caller speaks\n1400 asr final "book it."\n1500 caller quiet\n4000', replace(SETUP, llm=())
+    ).state
+    assert (state.turn.taken, state.response.answered, state.response.runs) == (1, 1, 0)
+
+
+def test_a_line_that_stays_away_ends_the_call_also_while_something_is_said() -> None:
+    state = check(
+        SPEAKING
+        + """
+        2100  line lost                               -> pause r1
+        62100 timer                                   -> hang up "line lost"
+        70000
+        """,
+        replace(SETUP, policy=Policy(llm_stall_ns=100_000 * MS)),
+    )
+    assert state.response.ending == "line lost"
+
+
+def test_nothing_is_begun_while_nobody_is_on_the_line_or_after_the_end() -> None:
+    check(
+        """
+        100   line lost
+        200   say "Hello."
+        300   line back                               -> open r1, tts r1 "Hello."
+        400   tts r1 c1 done 100
+        410   playing r1
+        420   end done
+        510   played r1 100                           -> hang up done
+        600   say "More."
+        700   typed "hello?"
+        """
+    )
+
+
+def test_lost_recognition_is_apologised_for_once_and_an_idle_prompt_is_a_prompt() -> None:
+    state = play("0 asr open\n12000", SETUP).state
+    assert state.response.run is not None
+    assert (state.response.run.cause, state.response.prompted) == (Cause.IDLE, 1)
+    state = play("0 asr open\n100 asr failed unavailable\n300 asr failed unavailable\n6000", SETUP).state
+    assert state.response.run is not None
+    assert (state.response.run.cause, state.response.apologised) == (Cause.SAY, 1)
+    assert state.response.run.text == state.setup.policy.apology
+
+
+def test_a_goodbye_is_said_once_and_cannot_be_cut() -> None:
+    state = play("0 asr open\n3600000\n", SETUP).state
+    goodbyes = [run for run in (*state.response.past, state.response.run) if run and run.cause is Cause.GOODBYE]
+    assert len(goodbyes) == 1
+    assert not goodbyes[0].interruptible
+    assert goodbyes[0].then_end == "nobody there"

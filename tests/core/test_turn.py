@@ -1,9 +1,14 @@
 """Endpointing: when has the caller finished?"""
 
+import pytest
+from msgspec.structs import replace
+
+from engine.core.policy import EAGER
 from engine.core.state import TurnEnd
+from engine.core.turn import words_of
 from engine.core.units import MS
-from tests.core.calls import ASKED
-from tests.script import check
+from tests.core.calls import ASKED, SPEAKING
+from tests.script import SETUP, check, play
 
 
 def test_finished_words_end_the_turn_after_the_short_wait() -> None:
@@ -430,7 +435,7 @@ def test_a_doubtful_judgement_lengthens_the_wait() -> None:
     assert state.turn.last_end is TurnEnd.UNFINISHED
 
 
-def test_yes_to_the_question_just_asked_is_finished() -> None:
+def test_okay_to_the_question_just_asked_is_finished() -> None:
     state = check(
         ASKED
         + """
@@ -450,6 +455,24 @@ def test_yes_to_the_question_just_asked_is_finished() -> None:
     assert state.turn.last_end is TurnEnd.FINISHED
 
 
+def test_okay_to_what_was_no_question_is_unsure() -> None:
+    state = check(
+        ASKED
+        + """
+        1900  llm r1 "It is noon."
+        1910  llm r1 done                             -> tts r1 "It is noon."
+        2000  tts r1 c1 done 800
+        2010  playing r1
+        2810  played r1 800
+        3000  caller speaks
+        3200  asr final "okay"
+        3300  caller quiet
+        4000  timer                                   -> open r2, llm r2 "okay"
+        """
+    )
+    assert state.turn.last_end is TurnEnd.UNSURE
+
+
 def test_the_end_of_a_turn_without_words_is_no_end() -> None:
     state = check(
         """
@@ -459,3 +482,375 @@ def test_the_end_of_a_turn_without_words_is_no_end() -> None:
         """
     )
     assert not state.turn.over
+
+
+def test_pauses_are_smoothed_and_a_start_reported_twice_is_no_pause() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        1000  asr final "well I think"
+        1100  caller quiet
+        1700  caller speaks
+        1800  caller speaks
+        2100  asr final "we could"
+        2200  caller quiet
+        3000  caller speaks
+        3100  asr final "meet"
+        3200  caller quiet
+        4175  timer                                   -> open r1, llm r1 "well I think we could meet"
+        """
+    )
+    assert state.turn.pause_ns == (3 * 600 + 800) * MS // 4
+    assert state.turn.last_onset_at == 500 * MS
+
+
+def test_silence_before_the_first_word_and_a_gap_of_no_length_are_no_pauses() -> None:
+    state = check(
+        """
+        0     asr open
+        100   caller speaks
+        200   caller quiet
+        350   timer                                   -> finalize
+        800   caller speaks
+        1000  asr partial "well"
+        1200  caller quiet @1200
+        1300  caller speaks @1200
+        """
+    )
+    assert state.turn.pause_ns == 0
+
+
+def test_words_that_come_before_their_voice_are_no_pause_either() -> None:
+    state = check("0 asr open\n 100 asr partial well\n 200 caller speaks")
+    assert state.turn.pause_ns == 0
+
+
+@pytest.mark.parametrize("judgement", ['asr eager "I need some help"', 'predicted 0.9 "I need some help"'])
+def test_a_judgement_is_forgotten_when_the_voice_goes_on(judgement: str) -> None:
+    state = play(
+        f"""
+        0     asr open
+        500   caller speaks
+        1300  asr final "I need some help"
+        1400  caller quiet
+        1410  {judgement}
+        1740  caller speaks
+        1800  caller quiet
+        3000
+        """
+    ).state
+    assert state.turn.last_end is TurnEnd.UNSURE
+
+
+@pytest.mark.parametrize("more", ['asr partial "I need some help"', 'asr final "some help"'])
+def test_a_judgement_is_forgotten_when_words_follow_it(more: str) -> None:
+    state = play(
+        f"""
+        0     asr open
+        500   caller speaks
+        1300  asr final "I need"
+        1400  caller quiet
+        1410  predicted 0.1 "I need"
+        1500  {more}
+        4000
+        """
+    ).state
+    assert state.turn.last_end is TurnEnd.UNSURE
+
+
+@pytest.mark.parametrize(
+    ("prob", "end"),
+    [
+        (0.71, "finished"),
+        (0.7, "finished"),
+        (0.69, "unsure"),
+        (0.31, "unsure"),
+        (0.3, "unfinished"),
+        (0.0, "unfinished"),
+    ],
+)
+def test_how_sure_a_judgement_must_be_to_count(prob: float, end: str) -> None:
+    state = play(
+        f"""
+        0     asr open
+        500   caller speaks
+        1400  asr final "I need some help"
+        1500  caller quiet
+        1510  predicted {prob} "I need some help"
+        5000
+        """
+    ).state
+    assert state.turn.last_end == end
+
+
+def test_a_final_of_the_words_before_leaves_the_partial_that_came_behind_them() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "book it"
+        1000  caller quiet
+        1150  timer                                   -> finalize
+        1200  caller speaks
+        1500  asr partial "for Tuesday"
+        1600  asr final "book it"
+        1800  caller quiet
+        1950  timer                                   -> finalize
+        2750  timer                                   -> open r1, llm r1 "book it for Tuesday"
+        """
+    )
+
+
+@pytest.mark.parametrize(
+    ("partial", "final", "left"),
+    [
+        ("for Tuesday", "book it", "for Tuesday"),
+        ("book it for", "book it", ""),
+        ("it for Tuesday", "book it", ""),
+        ("go to", "to book", ""),
+        ("for Tuesday", "...", ""),
+        ("...", "book it", ""),
+    ],
+)
+def test_what_a_final_leaves_of_the_partial_before_it(partial: str, final: str, left: str) -> None:
+    state = check(f'0 asr open\n 500 caller speaks\n 900 asr partial "{partial}"\n 1000 asr final "{final}"')
+    assert state.turn.partial == left
+    assert state.turn.text == final
+
+
+def test_words_that_are_taken_back_are_gone() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "uh"                         [Transcribing]
+        1000  asr final ""                             [Listening]
+        """
+    )
+
+
+def test_a_recogniser_that_has_no_words_is_asked_for_them_once_in_a_silence() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1000  caller quiet
+        1150  timer                                   -> finalize
+        1200  asr final ""
+        1300  asr final ""
+        1400  caller speaks
+        1500  caller quiet
+        1650  timer                                   -> finalize
+        """
+    )
+
+
+def test_words_that_follow_the_last_final_in_the_silence_are_asked_for_again() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "book"
+        1000  caller quiet
+        1150  timer                                   -> finalize
+        1200  asr final "book it"
+        1300  asr partial "for Tuesday"               -> finalize
+        """
+    )
+
+
+def test_a_silence_that_began_later_than_it_was_thought_is_asked_for_again() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "book it for"
+        1000  caller quiet
+        1150  timer                                   -> finalize
+        1200  caller quiet
+        1350  timer                                   -> finalize
+        """
+    )
+
+
+def test_an_eager_end_does_not_say_the_words_twice() -> None:
+    for text in ('"I need help with my bill"', '""'):
+        state = play(
+            f"""
+            0     asr open
+            500   caller speaks
+            900   asr final "I need help"
+            1000  asr partial "with my bill"
+            1100  asr eager {text}
+            """
+        ).state
+        assert words_of(state.turn) == "I need help with my bill"
+
+
+def test_an_eager_end_without_words_leaves_those_that_are_there() -> None:
+    state = play('0 asr open\n500 caller speaks\n900 asr partial "hello there"\n1000 asr eager ""').state
+    assert words_of(state.turn) == "hello there"
+
+
+@pytest.mark.parametrize("end", ['asr end "I need help"', 'typed "I need help"'])
+def test_a_turn_that_is_taken_while_the_voice_goes_on_was_quiet_when_its_words_last_changed(end: str) -> None:
+    state = play(
+        f"""
+        0     asr open
+        500   caller speaks
+        700   caller quiet
+        800   caller speaks
+        1400  {end}
+        """
+    ).state
+    assert (state.turn.taken, state.turn.last_quiet_at) == (1, 1_400 * MS)
+
+
+def test_a_voice_whose_words_were_taken_is_not_asked_to_repeat_itself() -> None:
+    """A recogniser that judges ends itself is quicker than the detector's hangover."""
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr end "I need some help"              -> open r1, llm r1 "I need some help"
+        1450  caller quiet
+        1700  llm r1 "With what?"
+        1710  llm r1 done                             -> tts r1 "With what?"
+        1900  tts r1 c1 done 500
+        2000  playing r1
+        2500  played r1 500                            [Idle]
+        6000
+        """
+    )
+
+
+@pytest.mark.parametrize(("length", "asked"), [(699, False), (700, True)])
+def test_how_long_a_voice_without_words_must_be_to_be_asked_about(length: int, asked: bool) -> None:
+    state = play(f"0 asr open\n500 caller speaks\n{500 + length} caller quiet\n4000").state
+    assert (state.turn.taken == 1) is asked
+
+
+def test_typed_words_follow_what_was_said_and_count_once() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "book it"
+        1000  typed "for ten"                         -> open r1, llm r1 "book it for ten"
+        """
+    )
+    assert state.turn.last_text == "book it for ten"
+
+
+def test_more_keys_than_anybody_means_are_dropped() -> None:
+    keys = "".join(f"{100 + number} key {number % 10}\n" for number in range(66))
+    state = play(keys + "3000").state
+    assert state.turn.last_text == ("0123456789" * 7)[:64]
+
+
+def test_the_level_of_a_voice_is_its_loudest_and_the_callers_own_follows_slowly() -> None:
+    state = play(
+        """
+        0     asr open
+        500   caller speaks level_db=-40
+        900   asr final "what time is it?"
+        1000  caller quiet level_db=-30
+        2000
+        """
+    ).state
+    assert state.turn.own_level_db == -30
+    state = play(
+        """
+        0     asr open
+        500   caller speaks level_db=-40
+        900   asr final "what time is it?"
+        1000  caller quiet
+        1400
+        1500  llm r1 done
+        2000  caller speaks level_db=-20
+        2100  asr final "what time is it now?"
+        2200  caller quiet level_db=-20
+        3000
+        """
+    ).state
+    assert state.turn.own_level_db == (3 * -40 + -20) // 4
+
+
+@pytest.mark.parametrize("voice_ms", [80, 200])
+def test_a_backchannel_is_no_turn_however_quick_turns_are(voice_ms: int) -> None:
+    """Too short to make the agent yield, or long enough: what it is, is decided where the floor is."""
+    state = play(
+        SPEAKING
+        + f"""
+        2200  caller speaks
+        {2200 + voice_ms} caller quiet
+        {2210 + voice_ms} asr final "yeah."
+        3000
+        """,
+        replace(SETUP, policy=EAGER),
+    ).state
+    assert state.turn.taken == 1
+    assert state.conversation.messages[-1].backchannel
+
+
+def test_what_is_said_into_speech_that_cannot_be_cut_is_a_turn_whatever_its_words() -> None:
+    state = play(
+        """
+        0     asr open
+        100   say "This call is recorded." interruptible=no
+        200   tts r1 c1 done 3000
+        210   playing r1
+        500   caller speaks
+        900   asr final "okay"
+        1000  caller quiet
+        2500
+        """
+    ).state
+    assert (state.turn.taken, state.turn.last_text) == (1, "okay")
+
+
+def test_words_of_a_recogniser_that_is_being_replaced_wait_until_the_next_one_listens() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "book it for Tuesday."
+        1450  asr failed unavailable                  -> stop asr
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "book it for Tuesday."
+        1650  timer                                   -> asr e2
+        2000  asr open                                -> open r1
+        """
+    )
+
+
+def test_words_of_a_recogniser_that_never_comes_back_stand_as_they_are() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "book it for"
+        1450  asr failed unavailable                  -> stop asr
+        1500  caller quiet
+        1650  timer                                   -> asr e2
+        5500  timer                                   -> open r1, llm r1 "book it for"
+        """
+    )
+
+
+def test_words_without_a_voice_wait_for_no_recogniser() -> None:
+    check(
+        """
+        0     asr open
+        1400  asr partial "what time is it?"
+        1450  asr failed unavailable                  -> stop asr
+        1650  timer                                   -> asr e2
+        1750  timer                                   -> open r1, llm r1 "what time is it?"
+        """
+    )
+
+
+def test_a_hangover_cannot_reach_back_before_the_call() -> None:
+    state = play("0 asr open\n10 caller speaks @0\n100 caller quiet @0 heard=200").state
+    assert state.turn.quiet_at == 0
