@@ -90,7 +90,7 @@ class Fold:
         if after.counters.stale == before.counters.stale:
             self._note(event, before, after)
         else:
-            self._measure(names.M_STALE, 1)
+            self._measure(names.M_STALE, 1, run=getattr(event, "run", 0))
         if after.turn.taken != before.turn.taken:
             self._take_turn(after)
         if after.contest is not before.contest:
@@ -146,7 +146,7 @@ class Fold:
                     spans.note_result(event, before, after, self.seq)
             case AdapterFailed():
                 stage = {names.STAGE: event.stage.value, names.PROVIDER: event.provider}
-                self._measure(names.M_ERRORS, 1, stage | {names.ERROR_TYPE: event.kind.value})
+                self._measure(names.M_ERRORS, 1, stage | {names.ERROR_TYPE: event.kind.value}, event.run)
             case SessionStarted():
                 self.whole.base = {names.CONVERSATION_ID: self.call.session, names.TRANSPORT: event.setup.transport}
                 self.whole.call_id = event.call_id
@@ -201,7 +201,7 @@ class Fold:
         ear = before.ear.provider != after.ear.provider
         for stage, changed in ((Stage.LLM, model), (Stage.TTS, voice), (Stage.ASR, ear)):
             if changed:
-                self._measure(names.M_FALLBACKS, 1, {names.STAGE: stage.value})
+                self._measure(names.M_FALLBACKS, 1, {names.STAGE: stage.value}, now.number if now is not None else 0)
 
     def _note_ends(self, after: State) -> None:
         for run in after.response.past:
@@ -243,15 +243,17 @@ class Fold:
         if heard.finals and after.turn.last_quiet_at is not None:
             waited_ns = max(0, heard.final_at - after.turn.last_quiet_at)
             labels = {names.STAGE: Stage.ASR.value, names.PROVIDER: recogniser(after)}
-            self._measure(names.M_FIRST_BYTE, waited_ns / SECOND, labels)
+            run = after.response.run
+            self._measure(names.M_FIRST_BYTE, waited_ns / SECOND, labels, run.number if run is not None else 0)
 
     def _follow_contest(self, before: State, after: State) -> None:
         """Two voices at once, from the moment the agent yielded to the decision."""
         was, now = before.contest, after.contest
         if now.resumed > was.resumed:
-            self._measure(names.M_FALSE_INTERRUPTIONS, 1)
+            self._measure(names.M_FALSE_INTERRUPTIONS, 1, run=was.run)
         if now.interrupted > was.interrupted:
-            self._measure(names.M_INTERRUPTIONS, 1)
+            run = before.response.run
+            self._measure(names.M_INTERRUPTIONS, 1, run=run.number if run is not None else 0)
             self._note_stop(before, after)
         if self.contest is not None and now.run != was.run:
             self.contest.attributes |= {names.OUTCOME: outcome(was, now), names.SEQ_END: self.seq}
@@ -357,9 +359,12 @@ class Fold:
             )
         )
 
-    def _measure(self, name: str, value: float, labels: dict[str, str] | None = None) -> None:
-        trace_id = self.whole.trace_id
-        self.out.append(Measure(name, value, trace_id, self.whole.root_id, labels or {}, self.samples(trace_id)))
+    def _measure(self, name: str, value: float, labels: dict[str, str] | None = None, run: int = 0) -> None:
+        """run: whose trace is the exemplar; 0: the session's."""
+        trace = trace_of(self.call.key, run) if run else self.whole.trace
+        trace_id = trace.trace_id if run else self.whole.trace_id
+        span_id = trace.span_id(Part.ROOT)
+        self.out.append(Measure(name, value, trace_id, span_id, labels or {}, self.samples(trace_id)))
 
     def _gathered(self) -> list[Record]:
         """What has become known. A run that is written, and whose tools have answered, is forgotten."""

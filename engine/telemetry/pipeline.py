@@ -40,6 +40,11 @@ class Telemetry:
         self._outbox = Outbox(ways, maker, self.meters.count, size=settings.queue, interval_s=settings.interval_s)
         self.meters.watch(names.M_LOST, lambda: self._outbox.lost, "Records that no collector took", grows=True)
 
+    @property
+    def lost(self) -> int:
+        """Spans, lines and numbers that no collector took, so far."""
+        return self._outbox.lost
+
     def observer(self, call: Call) -> "CallObserver":
         """What watches one call."""
         return CallObserver(self, call)

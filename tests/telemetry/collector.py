@@ -65,6 +65,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.over.is_set():  # The process is gone, and its connections with it.
+            self.close_connection = True
+            return
         if self.server.status is None:
             self.server.over.wait()
             return

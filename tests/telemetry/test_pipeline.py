@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -15,7 +16,7 @@ from engine.telemetry.fold import Fold
 from engine.telemetry.metrics import COUNTERS, HISTOGRAMS
 from engine.telemetry.outbox import BATCH
 from engine.telemetry.records import Line, Measure, Span, trace_of
-from tests.calls import BARGE_IN, Step, steps_of
+from tests.calls import BARGE_IN, EVENTFUL, RECEPTION, Step, steps_of
 from tests.telemetry.collector import collector, nobody
 
 CALL = Call(session="abc", began_ns=1_700_000_000_000_000_000)
@@ -61,6 +62,24 @@ def test_a_histogram_carries_the_trace_of_a_run_as_its_exemplar() -> None:
         assert traces == {trace_of(CALL.key, 2).trace_id, trace_of(CALL.key, 3).trace_id}
 
 
+def test_every_number_of_a_call_arrives_with_its_trace_as_exemplar() -> None:
+    """All there are but those of the process, which belong to no call."""
+    ours = (HISTOGRAMS.keys() | COUNTERS.keys()) - {names.M_LOOP_LAG, names.M_TICK_LATE, names.M_STALL}
+    steps = steps_of(EVENTFUL, replace(RECEPTION, llm=("one", "two")))
+    runs = {trace_of(CALL.key, number).trace_id for number in range(1, steps[-1][2].response.runs + 1)}
+    with collector() as server:
+        telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
+        watched(telemetry, steps)
+        assert telemetry.close()
+        for name in ours:
+            points = server.points(name)
+            assert points, name
+            for point in points:
+                assert {int.from_bytes(each.trace_id) for each in point.exemplars} & runs, name
+        (fallback,) = server.points(names.M_FALLBACKS)
+        assert [(pair.key, pair.value.string_value) for pair in fallback.attributes] == [("voice.stage", "llm")]
+
+
 def test_the_hosts_own_counts_are_reported() -> None:
     with collector() as server:
         telemetry = Telemetry(Settings(endpoint=server.endpoint), "1.2.3")
@@ -68,11 +87,14 @@ def test_the_hosts_own_counts_are_reported() -> None:
         for late_ns in (0, 1 * MS, 0):
             telemetry.meters.note_tick(late_ns)
         telemetry.meters.note_beat(4 * MS)
+        telemetry.meters.note_stall(250 * MS, "one callback")
         assert telemetry.close()
         assert [point.as_int for point in server.points(names.M_ACTIVE)] == [3]
         assert [point.as_int for point in server.points(names.M_REFUSED)] == [2]
         assert [point.sum for point in server.points(names.M_LOOP_LAG)] == [0.004]
         assert [point.sum for point in server.points(names.M_TICK_LATE)] == [0.001]
+        (stall,) = server.points(names.M_STALL)
+        assert (stall.sum, stall.attributes[0].value.string_value) == (0.25, "one callback")
 
 
 @contextmanager
@@ -93,6 +115,26 @@ def test_a_collector_in_trouble_is_not_waited_for(kind: str) -> None:
         for number in range(50):
             watched(telemetry, steps, str(number))
         telemetry.close(timeout_s=3.0)
+
+
+def test_a_collector_that_dies_in_mid_call_costs_what_it_was_not_yet_sent() -> None:
+    steps = steps_of(BARGE_IN)
+    half = len(steps) // 2
+    with collector() as server:
+        telemetry = Telemetry(Settings(endpoint=server.endpoint, timeout_s=0.2), "1.2.3")
+        observer = telemetry.observer(CALL)
+        for step in steps[:half]:
+            observer(*step)
+        telemetry.flush()
+        sent = len(server.spans()) + len(server.lines())
+    for step in steps[half:]:
+        observer(*step)
+    observer.close()
+    telemetry.close(timeout_s=3.0)
+    fold = Fold(CALL)
+    made = sum(not isinstance(record, Measure) for step in steps for record in fold(*step))
+    assert 0 < sent < made
+    assert telemetry.lost == made - sent
 
 
 class Gate(SpanExporter):
