@@ -1,5 +1,6 @@
 """The whole way: a call, the real collector with our own configuration, the real Jaeger, and back through its query API."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ def viewer() -> Iterator[real.Jaeger]:
         yield started
 
 
+OURS = ("voice.", "gen_ai.", "error.")
+
+
 def shown(span: dict[str, Any]) -> dict[str, Any]:
     """A span of Jaeger's, as far as it is compared."""
     references = {
@@ -48,7 +52,8 @@ def shown(span: dict[str, Any]) -> dict[str, Any]:
         "references": references,
         "start_us": span["startTime"],
         "duration_us": span["duration"],
-        "tags": {key: tags.get(key) for key in (names.SPAN_KIND, names.SEQ, names.EVENT, names.PHASE_TO)},
+        "kind": tags["span.kind"],
+        "tags": {key: value for key, value in tags.items() if key.startswith(OURS)},
         "error": tags.get("otel.status_description", ""),
     }
 
@@ -64,7 +69,11 @@ def expected(span: Span) -> dict[str, Any]:
         "references": references,
         "start_us": span.start_ns // 1000,
         "duration_us": (span.end_ns - span.start_ns) // 1000,
-        "tags": {key: span.attributes.get(key) for key in (names.SPAN_KIND, names.SEQ, names.EVENT, names.PHASE_TO)},
+        "kind": "client" if span.client else "internal",
+        "tags": {
+            key: json.dumps(value, separators=(",", ":")) if isinstance(value, tuple) else value
+            for key, value in span.attributes.items()
+        },
         "error": span.error,
     }
 

@@ -52,8 +52,12 @@ class Instruction(Struct, frozen=True):
 class Webhook:
     """Twilio's HTTP side, for one account and one number."""
 
-    def __init__(self, auth_token: str, base: str, public: str = "") -> None:
-        """base: where the server listens; public: the address the number is configured with, which is what gets signed."""
+    def __init__(self, auth_token: str, base: str, public: str = "", added: Mapping[str, str] | None = None) -> None:
+        """base: where the server listens; public: the address the number is configured with, which is what gets signed.
+
+        added: headers that a gateway between Twilio and the server puts on every webhook.
+        """
+        self._added = added or {}
         self.auth_token = auth_token
         self._base = base
         self._public = public or base
@@ -66,6 +70,7 @@ class Webhook:
         """Say something of a call; gives the answer's text. Raises Refused."""
         given = sign(self.auth_token, self._public + path, form) if signed is None else signed
         headers = {"content-type": "application/x-www-form-urlencoded; charset=UTF-8", "x-twilio-signature": given}
+        headers |= self._added
         if self._public != self._base:
             headers["host"] = self._public.partition("://")[2].partition("/")[0]
         async with httpx.AsyncClient() as client:

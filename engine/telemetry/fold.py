@@ -70,6 +70,8 @@ class Fold:
         self.seq = -1
         self.runs: dict[int, RunSpans] = {}
         self.ended: dict[int, Run] = {}
+        self.models: dict[str, str] = {}
+        """By provider, as their answers named them: an answer that is cut short names none."""
         self.waiting: list[Open] = []
         self.listening = Listening()
         self.onset = (-1, -1)
@@ -186,7 +188,7 @@ class Fold:
                 trace, stale = trace_of(self.call.key, number), after.counters.stale
                 kept = self.samples(trace.trace_id)
                 spans = RunSpans(
-                    self.call, run, trace, self.whole.base, stale=stale, content=self.content, sampled=kept
+                    self.call, run, trace, self.whole.base, self.models, stale=stale, content=self.content, sampled=kept
                 )
                 self.runs[number] = spans
                 for part in self.waiting:

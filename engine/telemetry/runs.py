@@ -40,8 +40,18 @@ class RunSpans:
     """The spans of one run, from its first command to its last playout fact."""
 
     def __init__(
-        self, call: Call, run: Run, trace: Trace, base: Attributes, *, stale: int, content: bool, sampled: bool
+        self,
+        call: Call,
+        run: Run,
+        trace: Trace,
+        base: Attributes,
+        models: dict[str, str],
+        *,
+        stale: int,
+        content: bool,
+        sampled: bool,
     ) -> None:
+        """models: of the whole call, by provider, as far as their answers have named them."""
         self.number = run.number
         self.trace = trace
         self.root_id = self.trace.span_id(Part.ROOT)
@@ -50,6 +60,7 @@ class RunSpans:
         self.content = content
         self.sampled = sampled
         self.whole = base
+        self.models = models
         self.base: Attributes = {names.CONVERSATION_ID: call.session, names.RUN_ID: run.number}
         self.at = run.began_at
         self.stale = stale
@@ -128,7 +139,10 @@ class RunSpans:
             names.REQUEST: command.request,
             names.SEQ: seq,
         }
-        name = f"{names.CHAT} {command.provider}"
+        model = self.models.get(command.provider, "")
+        if model:
+            attributes[names.REQUEST_MODEL] = model
+        name = f"{names.CHAT} {model or command.provider}"
         self.open(Part.CHAT, command.request, name, after.at, attributes, client=True)
 
     def note_token(self, event: LLMToken | LLMToolCall, before: State, after: State, seq: int) -> None:
@@ -153,6 +167,7 @@ class RunSpans:
         if event.model:
             usage[names.REQUEST_MODEL] = usage[names.RESPONSE_MODEL] = event.model
             chat.name = f"{names.CHAT} {event.model}"
+            self.models[chat.label(names.PROVIDER)] = event.model
         self.close(Part.CHAT, event.request, after.at, seq, usage)
         labels = {names.PROVIDER: chat.label(names.PROVIDER)}
         self.measure(names.M_CHAT, (after.at - chat.at) / SECOND, labels)

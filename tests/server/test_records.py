@@ -5,12 +5,17 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigError
+from engine.replay.reader import Journal
 from engine.replay.verify import verify
+from engine.sandbox.twilio_line import Stream, Webhook
 from engine.server.switchboard import Switchboard
-from tests.server.servers import make_config, serving
+from tests.server.servers import AUTH_TOKEN, make_config, serving
 from tests.server.test_sessions import page
+from tests.server.test_telephone import CALL, local
 from tests.telemetry.collector import collector
 from tests.transports.wires import run
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def test_every_call_leaves_a_journal_that_verifies(tmp_path: Path) -> None:
@@ -69,15 +74,35 @@ def test_calls_are_carried_while_no_collector_answers() -> None:
     run(main())
 
 
+def test_a_call_by_telephone_is_traced_under_the_trace_of_the_gateway(tmp_path: Path) -> None:
+    async def main(endpoint: str) -> None:
+        config = make_config(
+            OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, ENGINE_JOURNAL_FOLDER=str(tmp_path), TWILIO_AUTH_TOKEN=AUTH_TOKEN
+        )
+        async with serving(config) as server:
+            told = await Webhook(AUTH_TOKEN, server.http, added={"traceparent": PARENT}).incoming(CALL)
+            async with Stream(AUTH_TOKEN, told.media_url, local(server, told.media_url), CALL, told.parameters) as line:
+                await line.until(lambda: len(line.played) > 160)
+                await line.stop()
+                await line.until_closed()
+
+    with collector() as traced:
+        run(main(traced.endpoint))
+        (session,) = [span for span in traced.spans() if span.name == "voice.session"]
+    assert (session.trace_id.hex(), session.parent_span_id.hex()) == tuple(PARENT.split("-")[1:3])
+    (journal,) = tmp_path.glob("*.jsonl")
+    with Journal(journal) as recorded:
+        assert recorded.header.traceparent == PARENT
+
+
 def test_a_call_is_traced_under_its_callers_trace() -> None:
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with collector() as traced:
 
         async def main() -> None:
             config = make_config(OTEL_EXPORTER_OTLP_ENDPOINT=traced.endpoint)
             async with (
                 serving(config) as server,
-                page(server.ws, additional_headers={"traceparent": parent}) as visitor,
+                page(server.ws, additional_headers={"traceparent": PARENT}) as visitor,
             ):
                 await visitor.until(type="agent", state="speaking")
                 await visitor.say(type="bye")

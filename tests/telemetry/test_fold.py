@@ -167,6 +167,26 @@ def test_how_long_the_agent_went_on_counts_from_the_voice_and_not_from_its_detec
     assert measures(records, names.M_STOP) == [0.11]
 
 
+def test_a_request_that_is_given_up_has_the_model_that_an_earlier_answer_named() -> None:
+    script = """
+        0 asr open e1
+        150 tts starts r1 c1
+        160 playing r1
+        300 tts done r1 c1 500
+        800 played r1 500
+        1000 typed "hello"
+        1200 llm r2 "Hi. "
+        1300 llm done r2 model=gpt-4.1
+        1400 typed "what is free?"
+        1900 typed "never mind"
+        2500 session ended "bye"
+    """
+    first, second, _ = spans(folded(steps_of(script)), "chat")
+    assert (first.name, second.name, second.attributes[names.CANCELLED]) == ("chat gpt-4.1", "chat gpt-4.1", True)
+    assert second.attributes[names.REQUEST_MODEL] == "gpt-4.1"
+    assert names.RESPONSE_MODEL not in second.attributes
+
+
 def test_the_parts_of_the_wait_add_up_to_the_whole() -> None:
     records = folded(steps_of(BARGE_IN))
     run = one(records, "run", 2).attributes
