@@ -32,9 +32,8 @@ def split_speakable(pending: str, *, first: bool, written: bool, policy: Policy)
     if written:
         return len(pending)
     soft = policy.chunk_first_chars if first else policy.chunk_soft_chars
-    if len(pending) > soft:
-        return next((match.end() for match in _CLAUSE.finditer(pending) if match.end() >= soft), 0)
-    return 0
+    clause = _CLAUSE.search(pending, soft - 1)
+    return clause.end() if clause else 0
 
 
 def _sentence_end(pending: str, first: bool) -> int:

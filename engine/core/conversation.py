@@ -10,7 +10,7 @@ from engine.core.commands import NOTHING, CallMade, Commands, Message, Role
 from engine.core.events import PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, ToolResult
 from engine.core.floor import ledger_of
 from engine.core.playout import heard_chars
-from engine.core.state import CallState, Run, RunEnd, State, ToolCall, TurnEnd
+from engine.core.state import CallState, Ledger, Run, RunEnd, State, ToolCall, TurnEnd
 from engine.core.tools import call_of
 from engine.core.units import LIMITS
 
@@ -34,13 +34,11 @@ def _with_caller(messages: tuple[Message, ...], text: str) -> tuple[Message, ...
     if messages and messages[-1].role is Role.USER and not messages[-1].backchannel:
         joined = replace(messages[-1], text=f"{messages[-1].text} {text}"[: LIMITS.transcript_chars])
         return (*messages[:-1], joined)
-    return _bounded((*messages, Message(role=Role.USER, text=text)))
+    return bounded((*messages, Message(role=Role.USER, text=text)))
 
 
-def _bounded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def bounded(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """Forget the oldest, but never begin with the answer to a forgotten call."""
-    if len(messages) <= LIMITS.messages:
-        return messages
     kept = messages[-LIMITS.messages :]
     while kept and kept[0].role is Role.TOOL:
         kept = kept[1:]
@@ -55,7 +53,7 @@ def keep_ended(state: State) -> tuple[State, Commands]:
     messages = state.conversation.messages
     for run in state.response.past:
         if run.number > state.conversation.kept and run.committed:
-            messages = _bounded((*messages, *said_by(state, run)))
+            messages = bounded((*messages, *said_by(state, run)))
     return replace(state, conversation=replace(state.conversation, messages=messages, kept=newest)), NOTHING
 
 
@@ -69,17 +67,17 @@ def rewrite_heard(
 def rewrite_result(state: State, event: ToolResult) -> tuple[State, Commands]:
     """A tool has answered whose run has ended."""
     call = call_of(state, event.call)
-    return (_rewritten(state, call.run) if call is not None else state), NOTHING
+    assert call is not None, "a result of no call"
+    return _rewritten(state, call.run), NOTHING
 
 
 def _rewritten(state: State, number: int) -> State:
     run = next((run for run in state.response.past if run.number == number), None)
-    messages = state.conversation.messages
-    old = tuple(message for message in messages if message.run == number) if run is not None else ()
-    if run is None or not old:
+    if run is None:
         return state
-    said = said_by(state, run)
-    if said == old:
+    messages, said = state.conversation.messages, said_by(state, run)
+    old = tuple(message for message in messages if message.run == number)
+    if not old or said == old:
         return state
     first = messages.index(old[0])
     messages = (*messages[:first], *said, *(message for message in messages[first:] if message.run != number))
@@ -91,10 +89,7 @@ def said_by(state: State, run: Run) -> tuple[Message, ...]:
     limit = _limit(state, run)
     messages: list[Message] = []
     begins = 0
-    rounds = [(one.end_char, one.calls) for one in run.rounds]
-    if run.calls or (not rounds or rounds[-1][0] < len(run.text)):
-        rounds.append((len(run.text), run.calls))
-    for ends, numbers in rounds:
+    for ends, numbers in (*((one.end_char, one.calls) for one in run.rounds), (len(run.text), run.calls)):
         text = run.text[begins : min(ends, limit)].strip()
         calls = tuple(call for number in numbers for call in state.tools.calls if call.number == number)
         cut = run.end is not None and ends > limit
@@ -112,8 +107,8 @@ def _limit(state: State, run: Run) -> int:
     """How far the run's text counts: all of it while it lives or was heard out, what was heard otherwise."""
     if run.end is None or run.end is RunEnd.FINISHED or not state.setup.tts:
         return len(run.text)
-    ledger = ledger_of(state, run.number)
-    return heard_chars(ledger, state.setup.policy.speech_chars_per_s) if ledger is not None else 0
+    ledger = ledger_of(state, run.number) or Ledger(run=run.number)
+    return heard_chars(ledger, state.setup.policy.speech_chars_per_s)
 
 
 def _result(call: ToolCall, run: int) -> Message:
@@ -121,7 +116,7 @@ def _result(call: ToolCall, run: int) -> Message:
     return Message(role=Role.TOOL, text=RUNNING if pending else call.output, call_id=call.call_id, run=run)
 
 
-def prompt_of(state: State, run: Run, *, tentative: str = "") -> tuple[Message, ...]:
+def prompt_of(state: State, run: Run, *, tentative: str) -> tuple[Message, ...]:
     """What a language model is asked: instructions, history, a turn not yet certain, and the answer so far."""
     system = (Message(role=Role.SYSTEM, text=state.setup.instructions),) if state.setup.instructions else ()
     messages = tuple(message for message in state.conversation.messages if message.text or message.calls)

@@ -17,11 +17,11 @@ from engine.core.events import (
     Stage,
 )
 from engine.core.retry import choose, is_worth_retrying, keep_or_leave
-from engine.core.state import NEVER, Deadlines, State, TurnEnd
+from engine.core.state import NEVER, Deadlines, State
 from engine.errors import FailureKind
 
-DEAF_TURNS = 2
-"""Turns in a row with a voice and without a word, after which the recogniser is taken for deaf: sockets can be half open. A guess."""
+DEAF_VOICES = 2
+"""Long voices in a row without a word, after which the recogniser is taken for deaf: sockets can be half open. A guess."""
 
 
 def begin_listening(state: State, event: SessionStarted) -> tuple[State, Commands]:
@@ -83,12 +83,12 @@ def tend(state: State) -> tuple[State, Commands]:
 
 
 def _judge(state: State) -> tuple[State, Commands]:
-    ear, turn = state.ear, state.turn
-    if turn.taken == ear.judged:
+    """Doubt a recogniser that hears no words in voices: once, for when the next one hears none either, there are none."""
+    ear, voices = state.ear, state.turn.unheard
+    if voices == ear.judged:
         return state, NOTHING
-    unheard = ear.unheard + 1 if turn.last_end is TurnEnd.UNHEARD else 0
-    state = replace(state, ear=replace(ear, judged=turn.taken, unheard=unheard))
-    return _recover(state, FailureKind.TIMEOUT, 0) if unheard >= DEAF_TURNS else (state, NOTHING)
+    state = replace(state, ear=replace(ear, judged=voices, unheard=ear.unheard + 1))
+    return _recover(state, FailureKind.TIMEOUT, 0) if state.ear.unheard == DEAF_VOICES else (state, NOTHING)
 
 
 def _first(state: State) -> int:
@@ -99,16 +99,15 @@ def _first(state: State) -> int:
 
 def _listen(state: State, provider: int) -> tuple[State, Commands]:
     number = state.ear.number + 1
-    ear = replace(state.ear, number=number, provider=provider, open=False, retry_at=None, asked_at=state.at)
+    ear = replace(state.ear, number=number, provider=provider, retry_at=None, asked_at=state.at)
     return replace(state, ear=ear), (StartASR(ear=number, provider=state.setup.asr[provider]),)
 
 
 def _recover(state: State, kind: FailureKind, retry_ns: int) -> tuple[State, Commands]:
     """A few tries of the same one, unless it refused; then the next; after the last, the first again, for as long as we may."""
     ear, policy = state.ear, state.setup.policy
-    down = replace(
-        ear, open=False, unheard=0, tries=ear.tries + 1, down_at=state.at if ear.down_at is None else ear.down_at
-    )
+    down_at = state.at if ear.down_at is None else ear.down_at
+    down = replace(ear, open=False, tries=ear.tries + 1, down_at=down_at)
     state, stop = replace(state, ear=down), StopASR(ear=ear.number)
     names, out, tried = state.setup.asr, state.outages.asr, (*ear.tried, ear.provider)
     other, is_out = choose(names, out, tried), names[ear.provider] in out

@@ -25,8 +25,8 @@ def watch(state: State) -> tuple[State, Commands]:
     if state.at < idle.since + policy.idle_ns:
         return state, NOTHING
     if idle.row >= policy.idle_prompts:
-        return replace(state, idle=replace(idle, since=None, over=True)), NOTHING
-    prompted = Idle(since=None, prompts=idle.prompts + 1, row=idle.row + 1)
+        return replace(state, idle=replace(idle, over=True)), NOTHING
+    prompted = Idle(prompts=idle.prompts + 1, row=idle.row + 1)
     return replace(state, idle=prompted), NOTHING
 
 
@@ -35,7 +35,7 @@ def _both_quiet(state: State) -> bool:
     caller = turn.speaking or words_of(turn) or turn.keys or turn.taken > response.answered
     agent = response.run or response.says or any(call.state in OPEN for call in state.tools.calls)
     deaf = state.ear.down_at is not None
-    away = deaf or state.lost_at is not None or response.ending or state.idle.over or not state.setup.policy.idle_ns
+    away = deaf or state.lost_at is not None or response.ending or not state.setup.policy.idle_ns
     return not (caller or agent or away)
 
 

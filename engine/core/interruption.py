@@ -18,6 +18,7 @@ from engine.core.commands import (
     ResumePlayout,
     Role,
 )
+from engine.core.conversation import bounded
 from engine.core.events import ASRStartOfTurn, CallAnswered, InterruptRequested, TransportLost, TransportResumed
 from engine.core.floor import MACHINES, caller_speaks, floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
 from engine.core.policy import OnInterrupt, Policy
@@ -25,7 +26,7 @@ from engine.core.recovery import stop_run
 from engine.core.state import NEVER, CallState, Cause, Contest, Deadlines, Run, RunEnd, Say, State, ToolCall, Turn
 from engine.core.tools import OPEN, spec_of
 from engine.core.turn import begun_anew, words_of
-from engine.core.units import LIMITS, MS
+from engine.core.units import MS
 from engine.core.words import is_backchannel, may_become_backchannel, opens_with_stop_word, word_count
 
 FAR_AGAIN_NS = 100 * MS
@@ -187,7 +188,7 @@ def _keep_backchannel(state: State) -> State:
     if not words:
         return state
     said = Message(role=Role.USER, text=words, backchannel=True)
-    messages = (*state.conversation.messages, said)[-LIMITS.messages :]
+    messages = bounded((*state.conversation.messages, said))
     return replace(state, conversation=replace(state.conversation, messages=messages))
 
 

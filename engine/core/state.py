@@ -88,6 +88,8 @@ class Turn(Struct, frozen=True, gc=False, kw_only=True):
     """The caller's own mid-turn pauses, smoothed. 0: none known."""
     taken: int = 0
     """Turns ended so far."""
+    unheard: int = 0
+    """Voices so far that were long enough for words and never became any, asked about or not."""
     last_text: str = ""
     """The words of the turn last ended."""
     last_end: TurnEnd | None = None
@@ -372,9 +374,9 @@ class Ear(Struct, frozen=True, gc=False, kw_only=True):
     lost: bool = False
     """Given up: the call is to end."""
     unheard: int = 0
-    """Turns in a row that had a voice and no words."""
+    """Of `Turn.unheard`, those since words were last heard."""
     judged: int = 0
-    """Turns looked at for that."""
+    """Of `Turn.unheard`, those looked at."""
 
 
 class Idle(Struct, frozen=True, gc=False, kw_only=True):

@@ -206,6 +206,7 @@ def begun_anew(turn: Turn) -> Turn:
         level_db=turn.level_db,
         own_level_db=turn.own_level_db,
         taken=turn.taken,
+        unheard=turn.unheard,
         last_text=turn.last_text,
         last_end=turn.last_end,
         last_quiet_at=turn.last_quiet_at,
@@ -221,8 +222,14 @@ def _taken(state: State, end: TurnEnd) -> Turn:
     blank = begun_anew(turn)
     if words:
         blank = replace(blank, own_level_db=_own_level_db(turn))
-    if end is TurnEnd.UNHEARD and not _deserves_reply(state):
-        return blank
+    if end is TurnEnd.UNHEARD:
+        assert turn.quiet_ns is not None
+        # A voice that began before the last turn was taken had its words there.
+        long = turn.speech_ns is not None and turn.quiet_ns - turn.speech_ns >= state.setup.policy.interrupt_ns
+        blank = replace(blank, unheard=turn.unheard + long)
+        # Asked to repeat, when it was long or silenced the agent; and never twice in a row.
+        if turn.last_end is TurnEnd.UNHEARD or not (long or state.contest.wordless):
+            return blank
     return replace(
         blank,
         taken=turn.taken + 1,
@@ -239,19 +246,6 @@ def _own_level_db(turn: Turn) -> int:
     if not turn.level_db:
         return turn.own_level_db
     return turn.level_db if not turn.own_level_db else (3 * turn.own_level_db + turn.level_db) // 4
-
-
-def _deserves_reply(state: State) -> bool:
-    """Whether a voice without words is asked to repeat: it was long, or it silenced the agent; and never twice in a row.
-
-    A voice that began before the last turn was taken had its words there.
-    """
-    turn = state.turn
-    if turn.last_end is TurnEnd.UNHEARD:
-        return False
-    assert turn.quiet_ns is not None
-    long = turn.speech_ns is not None and turn.quiet_ns - turn.speech_ns >= state.setup.policy.interrupt_ns
-    return long or state.contest.wordless
 
 
 def _decided(state: State) -> TurnEnd | None:

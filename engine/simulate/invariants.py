@@ -16,6 +16,7 @@ from engine.core.commands import (
     Role,
     StartASR,
     StartLLM,
+    StopASR,
     Synthesize,
 )
 from engine.core.events import AdapterFailed, Event, Fact, LLMToken, OutagesChanged, Stage, ToolResult, UserTextReceived
@@ -266,7 +267,7 @@ class Watch:
             self.saw("an ear that is out is not waited for")
         if after.playout.voice != before.playout.voice and failed is not Stage.TTS:
             self.saw("a voice that is out is left")
-        if before.ear.unheard and after.ear.tries > before.ear.tries and not after.ear.unheard:
+        if after.ear.unheard > before.ear.unheard and any(isinstance(command, StopASR) for command in commands):
             self.saw("the ear is deaf")
         for call in after.tools.calls:
             old = next((one for one in before.tools.calls if one.number == call.number), None)

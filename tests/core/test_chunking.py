@@ -38,6 +38,8 @@ def cut(pending: str, *, first: bool = True, written: bool = False) -> str:
         ("J. Smith said", ""),
         ("Between you and I. Good", "Between you and I."),
         ("See no. 5 there", ""),
+        ("Ask (Dr. Smith) today", ""),
+        ("Bring some, 'e.g. this", ""),
         ("现在是中午。然后", "现在是中午。"),
         ("他说「不」。然后", "他说「不」。"),
         ("यह दोपहर है। और", "यह दोपहर है।"),
@@ -90,8 +92,19 @@ def test_a_piece_is_never_longer_than_the_limit() -> None:
     assert len(cut(sentences, first=False)) <= LIMITS.chunk_chars
     assert cut(sentences, first=False).endswith(".")
     assert cut("q" * 500) == "q" * LIMITS.chunk_chars
+    assert cut("q" * LIMITS.chunk_chars) == "q" * LIMITS.chunk_chars
+    assert cut("sixsix " * 80) == "sixsix " * 57
     early = "One. " + "word " * 100
     assert cut(early).endswith("word ")
+
+
+def test_a_piece_that_is_too_long_is_cut_at_its_last_sentence_unless_that_makes_a_short_one() -> None:
+    quarter = LIMITS.chunk_chars // 4
+    three = "x" * (quarter - 1) + ". Two is. Three is. "
+    assert cut(three + "w" * 400) == three[:-1]
+    assert cut("x" * (quarter - 1) + ". " + "w" * 400) == "x" * (quarter - 1) + "."
+    shorter = "x" * (quarter - 2) + ". "
+    assert cut(shorter + "w" * 400) == shorter
 
 
 def test_marks_of_markup_are_not_read_out() -> None:

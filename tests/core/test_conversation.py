@@ -1,8 +1,22 @@
 """The history holds what was heard."""
 
-from engine.core.commands import Role
+from msgspec.structs import replace
+
+from engine.core.commands import CallMade, Message, Role
+from engine.core.conversation import RUNNING
+from engine.core.events import ASRPartial, SessionStarted, TimerFired, UserTextReceived
+from engine.core.policy import OnInterrupt, Setup, ToolSpec
+from engine.core.reduce import begin, reduce
+from engine.core.state import State
+from engine.core.units import LIMITS, MS
 from tests.core.calls import SPEAKING
 from tests.script import check
+
+TYPED = Setup(llm=("model",), tts=("voice",), tools=(ToolSpec("look_up", on_interrupt=OnInterrupt.DETACH),))
+
+
+def texts(state: State) -> list[str]:
+    return [message.text for message in state.conversation.messages]
 
 
 def test_a_later_mark_tells_that_more_was_heard() -> None:
@@ -30,3 +44,86 @@ def test_an_answer_of_which_nothing_was_heard_leaves_nothing() -> None:
         """
     )
     assert [m.role for m in state.conversation.messages] == [Role.USER]
+
+
+def test_a_turn_that_follows_another_directly_is_the_rest_of_it() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 "Noon."
+        610   llm r1 done                             -> tts r1 "Noon."
+        700   tts r1 c1 done 500
+        710   playing r1                               [Speaking]
+        1210  played r1 500                            [Idle]
+        2000  typed "is Monday"                       -> open r2, llm r2 "is Monday"  [Generating]
+        2100  typed "free"                            -> clear r2, cancel r2, open r3, llm r3 "is Monday free"  [Cancelled]
+        """,
+        TYPED,
+    )
+    assert texts(state) == ["hello", "Noon.", "is Monday free"]
+
+
+def test_an_answer_cut_while_its_sound_is_still_made_counts_as_far_as_the_usual_rate_of_speech() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 "It is noon in Paris."
+        610   llm r1 done                             -> tts r1 "It is noon in Paris."
+        700   tts r1 c1 starts
+        710   playing r1                               [Speaking]
+        1310  heard r1 600
+        1320  interrupt                               -> clear r1, cancel tts r1  [Interrupted]
+        """,
+        TYPED,
+    )
+    assert texts(state) == ["hello", "It is"]
+
+
+def test_a_tool_that_has_not_answered_is_told_of_as_running_and_its_result_takes_that_place() -> None:
+    asked = """
+        500   typed "is Monday free"                  -> open r1, llm r1 "is Monday free"  [Generating]
+        600   llm r1 calls look_up {}                 -> tool r1 t1 look_up {} timeout=20000
+        610   llm r1 done tool_calls
+        700   typed "hello?"                          -> clear r1, cancel tts r1, open r2, llm r2 "hello?"  [Cancelled]
+    """
+    called = (CallMade("call_1", "look_up", "{}"),)
+    history = [
+        Message(role=Role.USER, text="is Monday free"),
+        Message(role=Role.ASSISTANT, calls=called, run=1),
+        Message(role=Role.TOOL, text=RUNNING, call_id="call_1", run=1),
+        Message(role=Role.USER, text="hello?"),
+    ]
+    assert list(check(asked, TYPED).conversation.messages) == history
+    history[2] = replace(history[2], text="yes")
+    assert list(check(f'{asked}\n 800 tool t1 "yes"', TYPED).conversation.messages) == history
+
+
+def test_the_oldest_is_forgotten_but_the_history_never_begins_with_the_answer_to_a_forgotten_call() -> None:
+    said = Message(role=Role.ASSISTANT, text="Noon.")
+    answered = Message(role=Role.TOOL, text="12")
+
+    def after_one_more(*oldest: Message) -> tuple[Message, ...]:
+        state, _ = reduce(begin(), SessionStarted(setup=TYPED))
+        history = (*oldest, *(said for _ in range(LIMITS.messages - len(oldest))))
+        state = replace(state, conversation=replace(state.conversation, messages=history))
+        state, _ = reduce(state, UserTextReceived(at=1, text="hello"))
+        assert state.conversation.messages[-1].text == "hello"
+        return state.conversation.messages
+
+    assert len(after_one_more()) == LIMITS.messages
+    kept = after_one_more(said, answered, answered)
+    assert len(kept) == LIMITS.messages - 2
+    assert kept[0] == said
+    call = replace(said, calls=(CallMade("", "look_up", "{}"),))
+    assert after_one_more(said, call, answered)[:2] == (call, answered)
+
+
+def test_a_backchannel_that_makes_the_history_too_long_leaves_no_answer_to_a_forgotten_call() -> None:
+    state = check(SPEAKING)
+    said, answered = Message(role=Role.ASSISTANT, text="Noon."), Message(role=Role.TOOL, text="12")
+    history = (said, answered, *(said for _ in range(LIMITS.messages - 2)))
+    state = replace(state, conversation=replace(state.conversation, messages=history))
+    state, _ = reduce(state, ASRPartial(at=2_400 * MS, ear=1, text="mm hmm"))
+    state, _ = reduce(state, TimerFired(at=2_750 * MS))
+    assert len(state.conversation.messages) == LIMITS.messages - 1
+    assert (state.conversation.messages[0], state.conversation.messages[-1].text) == (said, "mm hmm")

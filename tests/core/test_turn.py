@@ -358,6 +358,8 @@ def test_a_long_voice_without_words_is_asked_to_repeat_once() -> None:
         5000  caller speaks                            [Listening]
         6500  caller quiet                             [Idle]
         6650  timer                                   -> finalize
+        7700  timer                                   -> stop asr
+        7900  timer                                   -> asr e2
         9000
         """
     )
