@@ -17,10 +17,9 @@ test: $(VENV)/.dev
 	$(BIN)/engine simulate --seeds 2000
 	$(BIN)/pytest tests
 
-# The vendors' own clients against the simulated providers. Heavy, so not a part of `test`.
+# The vendors' own clients against the simulated providers. Heavy, so not a part of `test`. Says so where they cannot be had.
 test-vendors: $(VENV)/.dev
-	$(BIN)/pip install --quiet --group vendors
-	ENGINE_TEST_VENDORS=1 $(BIN)/pytest tests/vendors -W default
+	VENV=$(VENV) .ci/vendors
 
 # Dependencies with known vulnerabilities. Needs PyPI; says so where it cannot be reached.
 audit: $(VENV)/.dev

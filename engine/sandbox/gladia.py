@@ -49,15 +49,17 @@ class GladiaServer(SocketProvider):
         async for message in peer.messages():
             if isinstance(message, str):
                 if msgspec.json.decode(message)["type"] == "stop_recording":
-                    await _send(peer, "end_session", {})
+                    if words:
+                        await _transcript(peer, number, words, final=True)
+                    await _send(peer, "end_session")
                     return
                 continue
             words += (new := [word.text for word in ear.hear(message)])
-            if words and not new and not ear.speaking and ear.quiet_ms >= max(pause_ms, 150):
+            if new and partials:
+                await _transcript(peer, number, words, final=False)
+            if words and not ear.speaking and ear.quiet_ms >= max(pause_ms, 150):
                 await _transcript(peer, number, words, final=True)
                 number, words = number + 1, []
-            elif new and partials:
-                await _transcript(peer, number, words, final=False)
 
 
 async def _transcript(peer: Peer, number: int, words: list[str], *, final: bool) -> None:
@@ -69,8 +71,9 @@ async def _transcript(peer: Peer, number: int, words: list[str], *, final: bool)
             await peer.send({"session_id": "s1", "type": "error", "error": {"message": "refused"}})
             raise HangUp
     utterance = {"text": " ".join(words), "start": 0.0, "end": 1.0, "confidence": 0.9, "channel": 0, "language": "en"}
-    await _send(peer, "transcript", {"id": f"u{number}", "is_final": final, "utterance": {**utterance, "words": []}})
+    data = {"id": f"u{number}", "is_final": final, "utterance": {**utterance, "words": []}}
+    await _send(peer, "transcript", data=data)
 
 
-async def _send(peer: Peer, kind: str, data: dict[str, Any]) -> None:
-    await peer.send({"session_id": "s1", "created_at": "2026-11-23T10:00:00Z", "type": kind, "data": data})
+async def _send(peer: Peer, kind: str, **more: Any) -> None:
+    await peer.send({"session_id": "s1", "created_at": "2026-11-23T10:00:00Z", "type": kind, **more})

@@ -55,7 +55,8 @@ class _Session:
                 case "ForceEndOfUtterance":
                     await self._end()
                 case "EndOfStream":
-                    if order["last_seq_no"] != self._heard:
+                    # The vendor's client tells the last one it has seen acknowledged, which may lie behind.
+                    if order["last_seq_no"] > self._heard:
                         await self._fail("protocol_error")
                     await self._finish()
                     await self._send("EndOfTranscript")
@@ -94,9 +95,9 @@ class _Session:
                 return
             case Fault.ERROR | Fault.FORMAT:
                 await self._fail("job_error")
-        results = [{"type": "word", "alternatives": [{"content": word, "confidence": 0.9}]} for word in words]
-        transcript = "".join(f"{word} " for word in words)
         times = {"start_time": 0.0, "end_time": 0.0}
+        results = [{"type": "word", **times, "alternatives": [{"content": word, "confidence": 0.9}]} for word in words]
+        transcript = "".join(f"{word} " for word in words)
         await self._send(kind, format="2.1", metadata={**times, "transcript": transcript}, results=results)
 
     async def _fail(self, kind: str) -> None:

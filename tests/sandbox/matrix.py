@@ -141,6 +141,7 @@ async def _carry(made: dict[Stage, dict[str, Any]], policy: Policy) -> Heard:
     await asyncio.wait({task, asyncio.create_task(_answered(transport, task))}, return_when=asyncio.FIRST_COMPLETED)
     await transport.hang_up("heard enough")
     await asyncio.wait({task})
+    host.breakers.stop()
     return read(transport.agent_sound, len(caller.pcm) // 32, last, tried)
 
 
