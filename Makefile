@@ -42,6 +42,7 @@ mutants: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/pytest bench
+	$(BIN)/python -m bench.adapter_cost
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,175 +1,208 @@
-"""The CPU that an adapter, or a vendor's own client, takes for the same work against the same simulated provider.
+"""What hearing, answering and speaking through each provider costs: ours, the vendor's client, pipecat's service, LiveKit's plugin.
 
-`python -m bench.adapter_cost serve asr deepgram` serves; `python -m bench.adapter_cost engine asr deepgram URL` and
-`python -m bench.adapter_cost vendor asr deepgram URL` do the work once in a process of their own and print what it cost.
+    python -m bench.adapter_cost --vendor-python V --pipecat-python P --livekit-python L [asr/deepgram tts …]
+
+CPU microseconds, user and system, of the client's process alone, for each second of call: of sound heard, of sound spoken, of answer (at
+150 words a minute). The median of three runs, taken in turn; beside it how many connections the provider saw in one run.
+
+The caveats first: the provider is a double of ours, on loopback, without TLS, in another process; the sound comes twenty times as fast as
+speech, so what costs by the clock (pings, timers) weighs less. One call in the process; all on uvloop. A peer is called at the door
+nearest to the wire: pipecat's service without a pipeline, LiveKit's plugin without a session.
+Peers want an interpreter each, since they do not agree on their dependencies:
+
+    pip install --group vendors uvloop
+    pip install 'pipecat-ai[deepgram,cartesia,elevenlabs,openai,anthropic,google,assemblyai,soniox,speechmatics,gladia,rime,azure,piper,websocket]' uvloop
+    pip install uvloop livekit-agents livekit-plugins-{deepgram,cartesia,elevenlabs,openai,anthropic,google,assemblyai,soniox,speechmatics,gladia,rime,azure}
 """
 
+import argparse
 import asyncio
 import json
+import statistics
+import subprocess
 import sys
-import time
-from collections.abc import Callable
-from typing import Any
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import uvloop
 
 from engine.core.events import Stage
-from engine.core.units import FRAME_BYTES
-from engine.sandbox import simulated
-from engine.sandbox.base import KEY
+from engine.core.units import ENGINE_HZ, FRAME_BYTES
+from engine.sandbox import SERVERS, simulated
+from engine.sandbox.base import KEY, Behaviour
+from engine.sandbox.speech import speak
 
-SECONDS = 60
-"""Of the caller's sound. Quiet: what is measured is the way, not the words."""
-CHUNKS = 20
+ROOT = Path(__file__).parents[1]
+ROUNDS = 3
+SENTENCE = "could you book a table for four at eight"
+LAST = "goodbye then"
+SENTENCES = 6
+BEFORE_S, AFTER_S = 1.2, 1.5
+"""Of silence around a sentence: a caller who listens as much as he speaks."""
+ENDED_S = 0.6
+"""Of silence until the engine would ask for the words."""
+QUESTIONS, WORDS = 5, 100
 TEXT = "Your table is booked for eight o'clock tonight, and we look forward to seeing you."
-FRAMES = SECONDS * 50
-PACE = 50
-"""Frames between two turns of the loop: a second of sound, as if 50 calls sent one each."""
+TEXTS = 15
+VARIANTS = {"rime": "named"}
+"""Of the provider's known spellings the one that all peers understand."""
+
+
+class Peer(NamedTuple):
+    """Somebody who can do the same work."""
+
+    name: str
+    module: str
+    python: str
+    """Empty: was not given."""
+
+
+class Figure(NamedTuple):
+    us: float
+    connections: int
+
+
+def job(url: str, folder: Path) -> Path:
+    """What everybody is to do, written down."""
+    sound, ends = bytearray(), []
+    for number in range(SENTENCES):
+        sound += bytes(FRAME_BYTES * int(BEFORE_S * 50))
+        sound += speak(SENTENCE if number < SENTENCES - 1 else LAST, ENGINE_HZ)
+        sound += bytes(-len(sound) % FRAME_BYTES)
+        ends.append(len(sound) // FRAME_BYTES + int(ENDED_S * 50))
+        sound += bytes(FRAME_BYTES * int(AFTER_S * 50))
+    (folder / "sound.pcm").write_bytes(sound)
+    question = " ".join(f"word{number}" for number in range(WORDS - 2))
+    told: dict[str, Any] = {
+        "url": url,
+        "key": KEY,
+        "sound": str(folder / "sound.pcm"),
+        "ends": ends,
+        "last_word": LAST.split()[0],
+        "question": question,
+        "answer": f"You said: {question}",
+        "questions": QUESTIONS,
+        "text": TEXT,
+        "texts": TEXTS,
+        "speech_s": len(speak(TEXT, ENGINE_HZ)) / 2 / ENGINE_HZ,
+    }
+    path = folder / "job.json"
+    path.write_text(json.dumps(told))
+    return path
 
 
 async def serve(stage: Stage, name: str) -> None:
-    server = simulated(stage, name)
+    """Serve until stdin ends; for each line there, tell how many connections came since the last."""
+    server = simulated(stage, name, Behaviour(variant=VARIANTS.get(name, "")))
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with server.serve() as url:
         print(url, flush=True)
-        await asyncio.Event().wait()
+        while await lines.readline():
+            print(server.connections, flush=True)
+            server.seen.clear()
 
 
-async def engine(stage: Stage, name: str, url: str) -> float:
-    """CPU seconds for a second of the call."""
-    from engine.adapters.base import SpeechRequest
-    from engine.adapters.registry import provider_class
-    from engine.core.events import ASROpened
+class Served:
+    """The provider's double, in a process of its own."""
 
-    server = simulated(stage, name)
-    server.url = url
-    kind = provider_class(stage, name)
-    provider = kind(kind.options(**server.settings()))
-    await provider.start()
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self.url = self._answer()
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def connections(self) -> int:
+        """How many came since this was last asked."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return int(self._answer())
+
+
+@contextmanager
+def served(stage: Stage, name: str) -> Iterator[Served]:
+    command = [sys.executable, "-m", "bench.adapter_cost", "serve", stage, name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            yield Served(process)
+        finally:
+            process.kill()
+
+
+def cost(peer: Peer, stage: Stage, name: str, path: Path, server: Served) -> Figure | str:
+    """What it costs, or why that is not known."""
+    if not peer.python:
+        return "no interpreter given"
+    command = [peer.python, "-W", "ignore", "-m", peer.module, stage, name, str(path)]
     try:
-        if stage is Stage.ASR:
-            stream = provider.stream(1)
-            facts = stream.facts()
-            assert isinstance(await anext(facts), ASROpened)
-            reading = asyncio.create_task(read(facts))
-            cost = await timed(lambda: pour(stream.hear))
-            reading.cancel()
-            await asyncio.wait([reading])
-            await facts.aclose()
-            return cost / SECONDS
-        voice = provider.voice()
-        await voice.open()
-        size = 0
-
-        async def speak() -> None:
-            nonlocal size
-            for chunk in range(CHUNKS):
-                async for piece in voice.speak(SpeechRequest(run=1, chunk=chunk, text=TEXT)):
-                    size += len(piece) if isinstance(piece, bytes) else 0
-
-        cost = await timed(speak)
-        await voice.close()
-        return cost / (size / 2 / voice.rate_hz)
-    finally:
-        await provider.stop()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
+    except subprocess.TimeoutExpired:
+        return "did not end"
+    connections = server.connections()
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["died"])[-1][:100]
+    return Figure(json.loads(done.stdout.splitlines()[-1])["us"], connections)
 
 
-async def read(facts: Any) -> None:
-    async for _ in facts:
-        pass
-
-
-async def pour(hear: Callable[[bytes], object]) -> None:
-    frame = bytes(FRAME_BYTES)
-    for number in range(FRAMES):
-        sent = hear(frame)
-        if asyncio.iscoroutine(sent):
-            await sent
-        if number % PACE == 0:
-            await asyncio.sleep(0.001)
-
-
-async def timed(work: Callable[[], Any]) -> float:
-    began = time.process_time()
-    await work()
-    return time.process_time() - began
-
-
-async def deepgram(url: str) -> float:
-    from deepgram import AsyncDeepgramClient, DeepgramClientEnvironment
-
-    ws = url.replace("http", "ws")
-    environment = DeepgramClientEnvironment(base=url, production=ws, agent=ws, agent_rest=url)
-    client = AsyncDeepgramClient(api_key=KEY, environment=environment)
-    sound = {"encoding": "linear16", "sample_rate": 16_000}
-    async with client.listen.v1.connect(model="nova-3", interim_results=True, **sound) as connection:
-        reading = asyncio.create_task(read(connection))
-        cost = await timed(lambda: pour(connection.send_media))
-        reading.cancel()
-        await asyncio.wait([reading])
-    return cost / SECONDS
-
-
-async def openai_realtime(url: str) -> float:
-    import base64
-
-    import openai
-
-    from engine.audio import Outlet
-    from engine.core.units import AudioFormat
-
-    outlet = Outlet(16_000, AudioFormat(24_000))
-    form = {"format": {"type": "audio/pcm", "rate": 24_000}, "turn_detection": None}
-    heard = {"input": {**form, "transcription": {"model": "gpt-live-transcribe"}}}
-    client = openai.AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1")
-    async with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
-        await connection.session.update(session={"type": "transcription", "audio": heard})
-        reading = asyncio.create_task(read(connection))
-
-        async def send(frame: bytes) -> None:
-            audio = base64.b64encode(outlet.push(frame)).decode()
-            await connection.input_audio_buffer.append(audio=audio)
-
-        cost = await timed(lambda: pour(send))
-        reading.cancel()
-        await asyncio.wait([reading])
-    return cost / SECONDS
-
-
-async def cartesia(url: str) -> float:
-    import base64
-
-    import cartesia as vendor
-
-    form = {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24_000}
-    asked = {"model_id": "sonic-3", "voice": {"mode": "id", "id": "v"}, "output_format": form, "add_timestamps": True}
-    client = vendor.AsyncCartesia(api_key=KEY, base_url=url, websocket_base_url=url.replace("http", "ws"))
-    size = 0
-    async with client.tts.websocket_connect() as connection:
-
-        async def speak() -> None:
-            nonlocal size
-            for _ in range(CHUNKS):
-                context = connection.context()
-                await context.send(transcript=TEXT, continue_=False, **asked)
-                async for message in context.receive():
-                    if message.type == "chunk":
-                        size += len(base64.b64decode(message.data))
-
-        cost = await timed(speak)
-    return cost / (size / 2 / 24_000)
-
-
-VENDORS = {("asr", "deepgram"): deepgram, ("asr", "openai_realtime"): openai_realtime, ("tts", "cartesia"): cartesia}
-"""Clients that can be pointed at a local address and speak the socket that our adapter speaks."""
+def row(peers: list[Peer], stage: Stage, name: str) -> tuple[str, list[str]]:
+    """One provider's line of the table, and the reasons for its dashes."""
+    found: dict[str, list[Figure]] = {peer.name: [] for peer in peers}
+    reasons: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder, served(stage, name) as server:
+        path = job(server.url, Path(folder))
+        for _ in range(ROUNDS):
+            for peer in peers:
+                if peer.name in reasons:
+                    continue
+                figure = cost(peer, stage, name, path, server)
+                if isinstance(figure, str):
+                    reasons[peer.name] = figure
+                else:
+                    found[peer.name].append(figure)
+    cells, ours = [], 0.0
+    for peer in peers:
+        if peer.name in reasons:
+            cells.append("-")
+            continue
+        us = statistics.median(figure.us for figure in found[peer.name])
+        ours = ours or us
+        ratio = f"{us / ours:4.1f}x " if cells else ""
+        cells.append(f"{us:,.0f} {ratio}({max(figure.connections for figure in found[peer.name])})")
+    told = [f"{stage}/{name} {peer}: {reason}" for peer, reason in reasons.items()]
+    return f"| {stage}/{name} | {' | '.join(cells)} |", told
 
 
 def main() -> None:
-    what, stage, name, *rest = sys.argv[1:]
-    if what == "serve":
-        uvloop.run(serve(Stage(stage), name))
+    if sys.argv[1:2] == ["serve"]:
+        uvloop.run(serve(Stage(sys.argv[2]), sys.argv[3]))
         return
-    work = engine(Stage(stage), name, *rest) if what == "engine" else VENDORS[stage, name](*rest)
-    print(json.dumps({"us_per_second": uvloop.run(work) * 1e6}))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wanted", nargs="*", help="stages, or stage/provider; all by default")
+    for peer in ("vendor", "pipecat", "livekit"):
+        parser.add_argument(f"--{peer}-python", default="", metavar="PATH", help="the interpreter that has it")
+    given = parser.parse_args()
+    peers = [
+        Peer("engine", "bench.peers.adapters_engine", sys.executable),
+        Peer("vendor", "bench.peers.adapters_vendor", given.vendor_python),
+        Peer("pipecat", "bench.peers.adapters_pipecat", given.pipecat_python),
+        Peer("livekit", "bench.peers.adapters_livekit", given.livekit_python),
+    ]
+    print("CPU µs for each second of call (connections in a run)\n")
+    print(f"| | {' | '.join(peer.name for peer in peers)} |\n|---|{'---|' * len(peers)}", flush=True)
+    dashes = []
+    for stage, names in SERVERS.items():
+        for name in names:
+            if not given.wanted or stage in given.wanted or f"{stage}/{name}" in given.wanted:
+                line, reasons = row(peers, stage, name)
+                dashes += reasons
+                print(line, flush=True)
+    print("\n" + "\n".join(dashes))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,20 @@ static inline int64_t base64_decoded_bytes(const uint8_t *in, int64_t n) {
     return n / 4 * 3 - (in[n - 1] == '=') - (in[n - 1] == '=' && in[n - 2] == '=');
 }
 
+/* A WebSocket's masking, 4 octets of key over and over; eight at a time, which compilers make vectors of. */
+static inline void mask_octets(const uint8_t *in, uint8_t *out, int64_t n, const uint8_t key[4]) {
+    uint64_t both, word;
+    memcpy(&both, key, 4);
+    memcpy((uint8_t *)&both + 4, key, 4);
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        memcpy(&word, in + i, 8);
+        word ^= both;
+        memcpy(out + i, &word, 8);
+    }
+    for (; i < n; i++) out[i] = in[i] ^ key[i & 3];
+}
+
 #define COARSE_BITS 14 /* fraction of the coarse part of a tap: room for rows whose |taps| sum to less than 4 */
 
 #define FEW 6           /* up to so many rows and samples in a cycle, vectors run along the outputs */

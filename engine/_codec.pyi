@@ -43,8 +43,17 @@ def from_base64(payload: bytes | str) -> bytes:
 def pcm16_to_ulaw_base64(pcm: bytes) -> str:
     """A frame at 8 kHz as the payload of a telephone message."""
 
+def websocket_frame(first: int, mask: bytes, parts: tuple[bytes | str, ...]) -> bytes:
+    """A client's whole frame: head, mask and masked payload, in one pass over its parts, a text as UTF-8.
+
+    first: its first byte: FIN and the opcode. mask: 4 bytes, else ValueError. Source: RFC 6455, section 5.2 and 5.3.
+    """
+
 def mix(first: bytes, second: bytes) -> bytes:
     """The sum of two sounds of one length, saturated."""
+
+def pcm16_to_float32(pcm: bytes) -> bytes:
+    """The samples as 32-bit floats of -1 to less than 1, in the machine's own order."""
 
 def gain(pcm: bytes, factor: float) -> bytes:
     """The sound times 0 <= factor < 16 (in steps of 1/4096), rounded and saturated."""

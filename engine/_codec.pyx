@@ -12,6 +12,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
 cdef extern from "_codec.h" nogil:
     struct sound_level:
@@ -36,6 +37,7 @@ cdef extern from "_codec.h" nogil:
     const kernels *codec_kernels(int)
     void pcm_fade(int16_t *, int64_t, int64_t, int64_t, int)
     void pcm_level(const int16_t *, int64_t, int32_t, sound_level *)
+    void mask_octets(const uint8_t *, uint8_t *, int64_t, const uint8_t *)
     int64_t base64_encoded_bytes(int64_t)
     int64_t base64_decoded_bytes(const uint8_t *, int64_t)
 
@@ -177,6 +179,18 @@ cdef inline const uint8_t *payload_of(object payload, int64_t *size) except NULL
     return <const uint8_t *>PyBytes_AS_STRING(payload)
 
 
+cdef inline const uint8_t *octets_of(object part, int64_t *size) except NULL:
+    """A text as UTF-8, which an ASCII one is already, or bytes as they are."""
+    cdef Py_ssize_t n
+    cdef const char *text
+    if PyUnicode_Check(part):
+        text = PyUnicode_AsUTF8AndSize(part, &n)
+        size[0] = n
+        return <const uint8_t *>text
+    size[0] = PyBytes_GET_SIZE(<bytes?>part)
+    return <const uint8_t *>PyBytes_AS_STRING(part)
+
+
 def to_base64(bytes data not None):
     return text_of(<uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
@@ -200,12 +214,53 @@ def pcm16_to_ulaw_base64(bytes pcm not None):
     return text_of(wire, n)
 
 
+def websocket_frame(int first, bytes mask not None, tuple parts not None):
+    cdef int64_t size = 0, head = 2, at = 0, i, n
+    cdef uint8_t key[4]
+    cdef uint8_t *to
+    cdef const uint8_t *data
+    if PyBytes_GET_SIZE(mask) != 4:
+        raise ValueError(f"a mask is 4 bytes, not {PyBytes_GET_SIZE(mask)}")
+    for part in parts:
+        octets_of(part, &n)
+        size += n
+    if size > 125:
+        head = 4 if size < 1 << 16 else 10
+    cdef bytes out = room_for(head + 4 + size)
+    to = <uint8_t *>PyBytes_AS_STRING(out)
+    to[0] = <uint8_t>first
+    to[1] = 0x80 | <uint8_t>(size if head == 2 else 126 if head == 4 else 127)
+    for i in range(2, head):
+        to[i] = <uint8_t>(size >> 8 * (head - 1 - i))
+    to += head
+    memcpy(to, PyBytes_AS_STRING(mask), 4)
+    to += 4
+    for part in parts:
+        data = octets_of(part, &n)
+        for i in range(4):
+            key[i] = (<const uint8_t *>PyBytes_AS_STRING(mask))[(at + i) & 3]
+        mask_octets(data, to, n, key)
+        to += n
+        at += n
+    return out
+
+
 def mix(bytes first not None, bytes second not None):
     cdef int64_t n = whole_samples(first)
     if PyBytes_GET_SIZE(second) != 2 * n:
         raise ValueError(f"cannot mix {2 * n} bytes with {PyBytes_GET_SIZE(second)}")
     cdef bytes out = room_for(2 * n)
     K.mix(samples_of(first), samples_of(second), samples_of(out), n)
+    return out
+
+
+def pcm16_to_float32(bytes pcm not None):
+    cdef int64_t n = whole_samples(pcm), i
+    cdef bytes out = room_for(4 * n)
+    cdef int16_t *samples = samples_of(pcm)
+    cdef float *to = <float *>PyBytes_AS_STRING(out)
+    for i in range(n):
+        to[i] = samples[i] * <float>(1.0 / 32768)
     return out
 
 

@@ -73,6 +73,9 @@ static void try_samples(struct input *in) {
         const int64_t found = base64_decoded_bytes(codes, n); /* as text: good or bad, all agree */
         if (found >= 0) assert(plain->base64_decode(codes, plain8, n, found) == k->base64_decode(codes, ours8, n, found));
     }
+    const uint8_t key[4] = {(uint8_t)gain, (uint8_t)(gain >> 8), 0x5a, 0};
+    mask_octets(codes, ours8, n, key);
+    for (int64_t i = 0; i < n; i++) assert(ours8[i] == (codes[i] ^ key[i % 4]));
     struct sound_level level;
     pcm_level(pcm, n, RATES[number(in, 8)], &level);
     assert(level.rms <= level.peak && level.peak <= 32768 && level.periodicity >= 0 && level.periodicity <= 1000);

@@ -224,3 +224,30 @@ def test_the_stub_tells_the_truth(tmp_path):
     command = [sys.executable, "-m", "mypy.stubtest", "--mypy-config-file", str(config), "engine._codec"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# -- WebSocket and floats: the masked bytes are read back in tests/adapters/test_frames.py ------------------------------
+
+
+def test_a_frame_is_masked_as_the_standard_shows_it():
+    # RFC 6455, section 5.7: a single-frame masked text message.
+    assert _codec.websocket_frame(0x81, b"\x37\xfa\x21\x3d", ("Hel", b"lo")) == bytes.fromhex("818537fa213d7f9f4d5158")
+
+
+@pytest.mark.parametrize("mask", [b"", b"abc", b"abcde"])
+def test_a_mask_is_four_bytes(mask):
+    with pytest.raises(ValueError, match="4 bytes"):
+        _codec.websocket_frame(0x82, mask, (b"sound",))
+
+
+@pytest.mark.parametrize("part", [bytearray(b"x"), memoryview(b"x"), None, 7])
+def test_a_frame_is_made_of_bytes_and_texts(part):
+    with pytest.raises(TypeError):
+        _codec.websocket_frame(0x82, b"mask", (part,))
+
+
+def test_samples_as_floats_are_those_of_numpy():
+    floats = (np.frombuffer(EVERY_SAMPLE, "<i2").astype("<f4") / 32_768).tobytes()
+    assert _codec.pcm16_to_float32(EVERY_SAMPLE) == floats
+    with pytest.raises(ValueError, match="odd"):
+        _codec.pcm16_to_float32(b"odd")

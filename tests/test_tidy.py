@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "core": {"errors"},
     "errors": set(),
     "audio": {"_codec", "core", "errors"},
-    "adapters": {"core", "errors", "audio"},
+    "adapters": {"_codec", "core", "errors", "audio"},
     "transports": {"_codec", "core", "errors", "audio"},
     "replay": {"core", "errors", "__version__"},
     "simulate": {"core", "errors", "runtime.pacing"},

@@ -4,7 +4,6 @@ Source: openai/openai-openapi (2026-08-21), the vendor's guide (2026-10) and cap
 out of order, so a finished one waits for those before it.
 """
 
-import base64
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -22,6 +21,7 @@ from engine.errors import AdapterError, FailureKind
 
 WIRE_HZ = 24_000
 """The service refuses less."""
+APPEND = '{"type":"input_audio_buffer.append","audio":"'
 
 
 class OpenAIRealtimeOptions(Options, frozen=True, kw_only=True):
@@ -89,9 +89,8 @@ class OpenAIRealtimeStream(SocketStream):
         address = f"{options.url}/realtime?{query({'intent': 'transcription', **options.query})}"
         return Dial(address, {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {})
 
-    def encode(self, sound: bytes) -> str:
-        audio = base64.b64encode(self._outlet.push(sound)).decode()
-        return f'{{"type":"input_audio_buffer.append","audio":"{audio}"}}'
+    def encode(self, frames: tuple[bytes, ...]) -> tuple[str, ...]:
+        return APPEND, self._outlet.push_base64(b"".join(frames)), '"}'
 
     def finish(self) -> Iterable[str]:
         return () if self._options.turn_detection else ('{"type":"input_audio_buffer.commit"}',)

@@ -21,6 +21,7 @@ HELLO_NS = 5 * SECOND
 FACTS_MAX = 2_000
 """Facts read from the wire and not yet taken by the session; over that the session has stopped reading."""
 
+SILENCE = bytes(FRAME_BYTES)
 UNPACED = 1 << 30
 """Messages: as many as there are."""
 
@@ -66,9 +67,9 @@ class SocketStream:
         """Sent as soon as the connection is open."""
         return ()
 
-    def encode(self, sound: bytes) -> str | bytes:
-        """PCM16 at 16 kHz as the message that carries it."""
-        return sound
+    def encode(self, frames: tuple[bytes, ...]) -> tuple[str | bytes, ...]:
+        """Frames of PCM16 at 16 kHz as the parts of the message that carries them; `Socket.send` puts them together."""
+        return frames
 
     def translate(self, message: str | bytes) -> Iterable[ASRFact]:
         """The facts in one message. Raises AdapterError for one that tells of trouble; msgspec's errors for one that is no such."""
@@ -163,10 +164,10 @@ class SocketStream:
         frames, size = self._frames, self.message_frames
         while messages and (len(frames) >= size or (rest and frames)):
             messages -= 1
-            sound = frames.popleft() if size == 1 else b"".join(frames.popleft() for _ in range(min(size, len(frames))))
+            taken = [frames.popleft() for _ in range(min(size, len(frames)))]
             if self.whole_messages:
-                sound = sound.ljust(size * FRAME_BYTES, b"\0")
-            self._socket.send(self.encode(sound))
+                taken += [SILENCE] * (size - len(taken))
+            self._socket.send(*self.encode(tuple(taken)))
             self._sent_sound = True
 
     def _finish(self) -> None:

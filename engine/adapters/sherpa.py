@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
+from engine._codec import pcm16_to_float32
 from engine.adapters.base import ASRFact, Options, RecognizerStream
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import Dial
@@ -51,8 +51,8 @@ class SherpaStream(SocketStream):
     async def dial(self) -> Dial:
         return Dial(self._options.url)
 
-    def encode(self, sound: bytes) -> bytes:
-        return (np.frombuffer(sound, "<i2").astype("<f4") / 32_768).tobytes()
+    def encode(self, frames: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        return tuple(map(pcm16_to_float32, frames))
 
     def translate(self, message: str | bytes) -> Iterable[ASRFact]:
         if message == "Done!":

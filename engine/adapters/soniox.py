@@ -80,9 +80,9 @@ class SonioxStream(SocketStream):
         values = {name: value for name in SENT if (value := getattr(self._options, name)) not in (None, (), {})}
         return (msgspec.json.encode({**wire, **values, **self._options.extra}).decode(),)
 
-    def encode(self, sound: bytes) -> bytes:
-        self._unfinished_ns += self.message_frames * FRAME_NS
-        return sound
+    def encode(self, frames: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        self._unfinished_ns += len(frames) * FRAME_NS
+        return frames
 
     def finish(self) -> Iterable[str]:
         if self._unfinished_ns < FINALIZE_NS_MIN:

@@ -109,9 +109,9 @@ class SpeechmaticsStream(SocketStream):
         start = {"message": "StartRecognition", "audio_format": form, "transcription_config": config | options.extra}
         return (msgspec.json.encode(start).decode(),)
 
-    def encode(self, sound: bytes) -> bytes:
+    def encode(self, frames: tuple[bytes, ...]) -> tuple[bytes, ...]:
         self._sent += 1
-        return sound
+        return frames
 
     def finish(self) -> Iterable[str]:
         if self._options.end_of_utterance_silence_trigger is not None:

@@ -1,8 +1,8 @@
 """One WebSocket connection as a client, on the event loop's own callbacks: no task, no queue, no copy of its own.
 
 `send` writes in the caller's callback and never blocks; a message that arrives is given to `receive` in the callback that read it.
-Trouble of any kind (refused, closed, silent, malformed) reaches `lost` once, as one AdapterError. Built on the sans-I/O half of
-`websockets`, because a stream of 50 frames a second for every call pays for each task switch.
+Trouble of any kind (refused, closed, silent, malformed) reaches `lost` once, as one AdapterError. Messages pass by `frames`; the
+upgrade, pings, fragments, closing and every error are the sans-I/O half of `websockets`.
 
 Frames are not compressed (sound does not shrink), and environment proxies are not used.
 Source: RFC 6455; close codes of section 7.4.1.
@@ -26,6 +26,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from engine.adapters.base import Options
+from engine.adapters.frames import Reader, frame
 from engine.adapters.http import error_code, status_failure
 from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
@@ -39,6 +40,7 @@ MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 UNSENT_BYTES_MAX = 2 * 1024 * 1024
 """A minute of 16 kHz sound that the peer has not taken."""
 
+HEAD_END = b"\r\n\r\n"
 QUIET = logging.Logger("engine.adapters.websocket", logging.CRITICAL)
 """For `websockets`, which at DEBUG would write headers, and so keys, and words of callers."""
 
@@ -96,6 +98,10 @@ class Socket(asyncio.Protocol):
         self._wire: ClientProtocol
         self._transport: asyncio.Transport | None = None
         self._upgraded: asyncio.Future[None]
+        self._reader: Reader | None = None
+        """From the upgrade on."""
+        self._head = b""
+        """Of the answer to the upgrade, as far as it has come."""
         self._pieces: list[bytes] = []
         """Of a message that comes in several frames."""
         self._text = False
@@ -149,15 +155,10 @@ class Socket(asyncio.Protocol):
         """Whether `send` reaches anyone."""
         return not self._over and self._transport is not None and not self._transport.is_closing()
 
-    def send(self, message: str | bytes) -> None:
-        """Write one message, text or binary by its type. Dropped when the connection is over: `lost` has told."""
-        if self._over:
-            return
-        if isinstance(message, str):
-            self._wire.send_text(message.encode())
-        else:
-            self._wire.send_binary(message)
-        self._flush()
+    def send(self, *parts: str | bytes) -> None:
+        """Write one message from its parts, text or binary by the first. Dropped when the connection is over: `lost` has told."""
+        if self._transport is not None and self.open:
+            self._transport.write(frame(parts))
 
     def close(self) -> None:
         """Say goodbye and leave, without waiting for an answer. `lost` is not called for it. Idempotent."""
@@ -178,8 +179,10 @@ class Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_from = True
-        self._wire.receive_data(data)
-        self._take_events()
+        if self._reader is not None:
+            self._reader.feed(data)
+        else:
+            self._take_upgrade(data)
 
     def eof_received(self) -> bool:
         self._wire.receive_eof()
@@ -193,6 +196,24 @@ class Socket(asyncio.Protocol):
         self._fail(AdapterError(self._provider, FailureKind.TIMEOUT, "it takes no more of our sound"))
 
     # How it works inside.
+
+    def _take_upgrade(self, data: bytes) -> None:
+        """Some of the answer to the upgrade. What follows it, in the same packet even, is frames."""
+        before = len(self._head)
+        self._head += data
+        end = self._head.find(HEAD_END)
+        cut = end + len(HEAD_END) - before if end >= 0 else len(data)
+        self._take_rare(data[:cut])
+        if end >= 0 and self.open and self._upgraded.done():
+            self._reader = Reader(self._deliver, self._take_rare, message_bytes_max=MESSAGE_BYTES_MAX)
+            self._reader.feed(data[cut:])
+        else:
+            self._take_rare(data[cut:])
+
+    def _take_rare(self, data: bytes) -> None:
+        """Let `websockets` read this."""
+        self._wire.receive_data(data)
+        self._take_events()
 
     def _take_events(self) -> None:
         for event in self._wire.events_received():
@@ -223,20 +244,23 @@ class Socket(asyncio.Protocol):
         return status_failure(self._provider, response.status_code, error_code(body), headers)
 
     def _take_frame(self, frame: Frame) -> None:
+        """A fragment, or a control frame, which needs nothing more."""
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             return
         if frame.opcode is not Opcode.CONT:
             self._text = frame.opcode is Opcode.TEXT
-        if not frame.fin or self._pieces:
-            self._pieces.append(bytes(frame.data))
-            if not frame.fin:
-                return
-        data = b"".join(self._pieces) if self._pieces else bytes(frame.data)
-        self._pieces.clear()
+        self._pieces.append(bytes(frame.data))
+        if frame.fin:
+            whole = memoryview(b"".join(self._pieces))
+            self._pieces.clear()
+            self._deliver(self._text, whole)
+
+    def _deliver(self, text: bool, message: memoryview) -> None:
+        """Give a whole message to whoever waits for it."""
         if self._over:
             return
         try:
-            self._receive(data.decode() if self._text else data)
+            self._receive(str(message, "utf-8") if text else bytes(message))
         except AdapterError as error:
             self._fail(error)
         except (MsgspecError, ValueError):

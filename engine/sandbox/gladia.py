@@ -1,5 +1,6 @@
 """Gladia's live sessions as they are on the wire. Source: gladiaio/sdk (2026-07-23) and the vendor's AsyncAPI file."""
 
+import base64
 from typing import Any
 
 import msgspec
@@ -48,12 +49,14 @@ class GladiaServer(SocketProvider):
         partials = config.get("messages_config", {}).get("receive_partial_transcripts")
         async for message in peer.messages():
             if isinstance(message, str):
-                if msgspec.json.decode(message)["type"] == "stop_recording":
+                order = msgspec.json.decode(message)
+                if order["type"] == "stop_recording":
                     if words:
                         await _transcript(peer, number, words, final=True)
                     await _send(peer, "end_session")
                     return
-                continue
+                # Sound is taken as JSON too, as the peers' plugins send it.
+                message = base64.b64decode(order["data"]["chunk"]) if order["type"] == "audio_chunk" else b""
             words += (new := [word.text for word in ear.hear(message)])
             if new and partials:
                 await _transcript(peer, number, words, final=False)

@@ -145,6 +145,7 @@ def _response_events(thought: Thought, model: str) -> Iterator[dict[str, Any]]:
         yield {"type": "response.function_call_arguments.done", **place, "arguments": arguments, "name": call.name}
         output.append({**item, "arguments": arguments, "status": "completed"})
         yield {"type": "response.output_item.done", "output_index": index, "item": output[-1]}
-    usage = {"input_tokens": 40, "input_tokens_details": {"cached_tokens": 10}, "output_tokens": 37, "total_tokens": 77}
+    usage: dict[str, Any] = {"input_tokens": 40, "output_tokens": 37, "total_tokens": 77}
+    usage |= {"input_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 0}}
     usage |= {"output_tokens_details": {"reasoning_tokens": 0}}
     yield {"type": "response.completed", "response": {**head, "status": "completed", "output": output, "usage": usage}}

@@ -151,7 +151,10 @@ class WyomingServer(SimulatedProvider):
         form = {"rate": rate_hz, "width": 2, "channels": 1}
         writer.write(_event("audio-start", form))
         for piece in pieces(text, rate_hz):
-            match await line.step():
+            fault = await line.step()
+            if writer.is_closing():
+                raise HangUp
+            match fault:
                 case Fault.GARBAGE:
                     writer.write(f"{GARBAGE}\n".encode())
                 case Fault.ERROR:
@@ -159,6 +162,8 @@ class WyomingServer(SimulatedProvider):
                 case _:
                     writer.write(_event("audio-chunk", form, piece.sound))
             await writer.drain()
+        if writer.is_closing():
+            raise HangUp
         writer.write(_event("audio-stop", {}))
         await writer.drain()
 

@@ -47,6 +47,8 @@ class _Conversation:
                     case None:
                         self._texts[name] = self._texts.get(name, "") + order["text"]
                     case "flush":
+                        # The context of an order is only repeated: whatever was sent last is spoken now.
+                        name = name if name in self._texts else next(reversed(self._texts), "")
                         self._waiting.put_nowait((name, self._texts.pop(name, "")))
                     case "clear":
                         # What is being spoken goes on to its end.

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import tracemalloc
 from contextlib import aclosing
 
 import pytest
@@ -14,12 +15,13 @@ from engine.adapters.registry import PROVIDERS, provider_class
 from engine.core.commands import CallMade, Message, Role
 from engine.core.events import ASROpened, LLMDone, LLMToken, LLMToolCall, Stage
 from engine.core.policy import ToolSpec
-from engine.core.units import MS, SECOND
+from engine.core.units import FRAME_BYTES, MS, SECOND
 from engine.errors import AdapterError, FailureKind
 from engine.sandbox import SERVERS, simulated
 from engine.sandbox.base import Behaviour, Fault
 from engine.sandbox.speech import timings
 from tests.adapters.drive import (
+    WATCHDOG_S,
     answered,
     exercise,
     gather,
@@ -32,8 +34,22 @@ from tests.adapters.drive import (
     say,
     words,
 )
+from tests.adapters.drive import (
+    frames as frames_of,
+)
 
 pytestmark = pytest.mark.anyio
+
+
+def memory_of(work, *given):
+    """The most memory that was taken at once while that was done, in bytes."""
+    tracemalloc.start()
+    try:
+        work(*given)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
 
 PLAIN_SOUND = {"openai_speech", "azure", "piper"}
 SECRET = "sk-very-secret-4711"
@@ -209,6 +225,39 @@ class TestEveryRecogniser:
             said = ["one two three", "four five six"]
             heard = await asyncio.gather(*(listen(provider.stream(1), text) for text in said))
         assert [words(facts).lower() for facts in heard] == said
+
+    async def test_a_frame_is_copied_once_on_its_way_to_the_wire(self, name):
+        if name == "openai_transcribe":
+            pytest.skip("it sends a whole stretch of speech as a file")
+        server = simulated(Stage.ASR, name)
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
+            stream = provider.stream(1)
+            async with aclosing(stream.facts()) as facts:
+                assert isinstance(await anext(facts), ASROpened)
+                frames = [bytes(FRAME_BYTES) for _ in range(4 * stream.message_frames)]
+                allocated = [memory_of(stream.hear, frame) for frame in frames]
+        # A message at its size on the wire. Where the sound takes another form there, that form is in memory beside it.
+        size = stream.message_frames * FRAME_BYTES
+        forms = {"sherpa": 2, "openai_realtime": 2}
+        most = 2 * forms[name] * size if name in forms else size
+        assert size <= max(allocated) < most + 600
+        # Between two messages a frame only waits.
+        assert sorted(allocated)[0] < 300 or stream.message_frames == 1
+
+    async def test_sentences_share_a_connection(self, name):
+        server = simulated(Stage.ASR, name)
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
+            stream = provider.stream(1)
+            async with asyncio.timeout(WATCHDOG_S), aclosing(stream.facts()) as facts:
+                for said in ("one two", "three four", "five six"):
+                    for frame in frames_of(said):
+                        stream.hear(frame)
+                    stream.finalize()
+                    heard = []
+                    while words(heard).lower() != said:
+                        heard.append(await anext(facts))
+        # Gladia is asked over HTTP for the address of its socket.
+        assert server.connections == (2 if name == "gladia" else 1)
 
     async def test_a_stream_that_nobody_reads_costs_nothing(self, name):
         server = simulated(Stage.ASR, name)

@@ -12,8 +12,8 @@ class Wire:
     def __init__(self):
         self.sent = []
 
-    def send(self, message):
-        self.sent.append(message)
+    def send(self, *parts):
+        self.sent.append(parts[0] if len(parts) == 1 else b"".join(parts))
 
 
 def opened(kind, backlog=0):

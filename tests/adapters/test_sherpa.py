@@ -28,4 +28,5 @@ async def test_a_segment_that_ends_is_a_final(variant):
 
 def test_sound_goes_out_as_floats():
     stream = make(Stage.ASR, "sherpa", SherpaServer()).stream(1)
-    assert stream.encode(b"\x00\x80\xff\x7f\x00\x00") == b"\x00\x00\x80\xbf\x00\xfe\x7f\x3f\x00\x00\x00\x00"
+    parts = stream.encode((b"\x00\x80\xff\x7f", b"\x00\x00"))
+    assert parts == (b"\x00\x00\x80\xbf\x00\xfe\x7f\x3f", b"\x00\x00\x00\x00")

@@ -1,6 +1,9 @@
 """The WebSocket under the adapters, against a server of another make than ours."""
 
 import asyncio
+import base64
+import hashlib
+import re
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,6 +13,9 @@ from engine.adapters import websocket
 from engine.adapters.websocket import Socket
 from engine.core.units import MS
 from engine.errors import AdapterError, FailureKind
+
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""Of RFC 6455, section 1.3."""
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +61,34 @@ async def test_text_and_binary_go_both_ways():
             await ends.some.wait()
     assert ends.messages == ["zwölf", b"\x00\x01"]
     assert not ends.error.done()
+
+
+@pytest.mark.parametrize("cuts", [(), (127, 2), (128, 1), (128, 3), (129, 1, 1, 1, 1, 5), (40, 90, 6), (1,) * 140])
+async def test_what_comes_with_the_upgrade_is_read_however_it_is_cut(cuts):
+    async def answer(reader, writer):
+        key = re.search(rb"Sec-WebSocket-Key: (.*)\r\n", await reader.readuntil(b"\r\n\r\n"))[1].decode()
+        accept = base64.b64encode(hashlib.sha1((key + GUID).encode()).digest()).decode()
+        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        answer = f"{head}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode() + b"\x81\x03one\x81\x03two\x81\x05three"
+        for cut in cuts:
+            writer.write(answer[:cut])
+            answer = answer[cut:]
+            for _ in range(5):
+                await asyncio.sleep(0)
+        writer.write(answer)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    ends = Ends()
+    socket = ends.socket()
+    await socket.connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/x", headers={})
+    while len(ends.messages) < 3:
+        ends.some.clear()
+        await ends.some.wait()
+    socket.close()
+    server.close()
+    assert ends.messages == ["one", "two", "three"]
 
 
 async def test_a_message_in_pieces_is_one_message():

@@ -257,3 +257,13 @@ def test_the_level_is_metered_ten_times_a_second() -> None:
     way = Way().hear(VOICE, 50)
     assert len(way.levels) == 10
     assert way.levels[0] == (6_000, 1.0)
+
+
+def test_everybody_hears_the_same_frame_and_not_a_copy():
+    way, taped, scored = Way(), [], []
+    ear = way.attach(Ear())
+    way.way.tap = taped.append
+    way.way._score = lambda frame: scored.append(frame) or 0.0
+    way.hear(VOICE)
+    assert len(ear.heard) == 1
+    assert ear.heard[0] is taped[0] is scored[0] is way.way._kept[0]
