@@ -9,30 +9,17 @@ from pathlib import Path
 
 import uvloop
 
-from engine.adapters.registry import provider_class
 from engine.adapters.vad import make_detector
-from engine.core.events import Stage
 from engine.core.policy import PRESETS
-from engine.core.words import trailing_digits
 from engine.errors import ConfigError
 from engine.load.doors import checked
-from engine.score import sounds
 from engine.score.card import Played, card, table
+from engine.score.material import voices
 from engine.score.outside import Held, Plan, play_outside
-from engine.score.scenes import ASIDES, BACKCHANNELS, CONDITIONS, INTERRUPTIONS, Kind, Material, Scene, scenes
-from engine.score.sounds import Clip
+from engine.score.scenes import CONDITIONS, Kind, Material, Scene, scenes
 from engine.score.stage import play
 
-SPOKEN_TURNS = (
-    "I would like an appointment on Monday",
-    "is there anything free on Tuesday at three p.m.",
-    "please cancel the one on Friday",
-    "what are your opening hours",
-)
-SPOKEN_BEGINNINGS = ("I would like an appointment on Monday and", "please cancel the one on Friday and")
-SPOKEN_DIGITS = ("my number is five five five one two three four", "four six four eight")
 NOISES = {"clean" if snr is None else f"{snr:.0f}": snr for snr in CONDITIONS}
-SPOKEN_ANSWERS = ("yes", "no", "yes please", "no thank you")
 
 
 def options(parser: ArgumentParser) -> None:
@@ -82,7 +69,7 @@ def run(arguments: Namespace) -> int:
     if arguments.calls < 1 or (arguments.provider_ms or 0) < 0:
         raise ConfigError("--calls must be above 0, --provider-ms not below")
     url = checked(arguments.twilio, arguments.i_own_it, "--twilio") if arguments.twilio else ""
-    material = asyncio.run(_material(arguments.audio))
+    material = asyncio.run(voices(arguments.audio))
     todo = list(_wanted(arguments, material))
     return _outside(arguments, url, material, todo) if url else _inside(arguments, todo)
 
@@ -139,39 +126,3 @@ def _print(arguments: Namespace, played: Played) -> int:
 def _tell(count: int, total: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{count} of {total} scenes", end="\n" if count == total else "", file=sys.stderr)
-
-
-async def _material(folder: Path | None) -> Material:
-    """Voices: recorded ones where there are any; the embedded voice for the rest."""
-    synthesizer = provider_class(Stage.TTS, "espeak")
-    provider = synthesizer(synthesizer.options())
-    await provider.start()
-    try:
-        voice = provider.voice()
-        await voice.open()
-
-        async def speak(texts: tuple[str, ...]) -> list[sounds.Clip]:
-            return [await sounds.said(voice, text) for text in texts]
-
-        turns, digits = await speak(SPOKEN_TURNS), await speak(SPOKEN_DIGITS)
-        beginnings, interruptions = await speak(SPOKEN_BEGINNINGS), await speak(INTERRUPTIONS)
-        if folder is not None:
-            clips = sounds.recorded(folder)
-            long = [clip for clip in clips if len(clip.words) >= 2]
-            digits = [clip for clip in long if trailing_digits(" ".join(clip.words)) == len(clip.words)] or digits
-            turns = [clip for clip in long if not trailing_digits(" ".join(clip.words))]
-            if len(turns) < 2:
-                raise ConfigError(f"{folder} has fewer than two turns of two words")
-            interruptions += turns[:6]
-            beginnings = [Clip(first.samples, (*first.words[:-1], "and"), first.ends) for first in turns[::2]]
-        return Material(
-            turns=turns,
-            beginnings=beginnings,
-            digits=digits,
-            answers=await speak(SPOKEN_ANSWERS),
-            interruptions=interruptions,
-            backchannels=await speak(BACKCHANNELS),
-            asides=await speak(ASIDES),
-        )
-    finally:
-        await provider.stop()

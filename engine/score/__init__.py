@@ -1,6 +1,7 @@
 """The scorecard: labelled scenes, played through the real detector and the real pipeline, and scored by public definitions.
 
     sounds.py    the material: voices, coughs, clicks, noise
+    material.py  who speaks, and what
     scenes.py    what happens in each scene, and what would be right
     cast.py      providers with known delays, so that theirs can be told from ours
     stage.py     one scene, on virtual time

@@ -30,6 +30,8 @@ BACK_SAMPLES, AHEAD_SAMPLES = 2 * LINE_HZ, 4 * LINE_HZ
 """Where else in the speech a piece may come from: repeated, or jumped ahead."""
 SLACK_SAMPLES = 60 * LINE_HZ // 1_000
 """A gap that is this much longer than the speech's own is none of its own."""
+DEAD_SAMPLES = 2 * LINE_HZ // 1_000
+"""Nothing at all for this long is no part of a wave."""
 BREATH_SAMPLES = 600 * LINE_HZ // 1_000
 """Where the speech is not known: a longer gap is no breath."""
 
@@ -98,6 +100,30 @@ def place(speech: Any, part: Any, first: int, last: int) -> int | None:
     return first + best if alike[best] >= LIKE else None
 
 
+class Squeezed:
+    """Sound without its dead moments: where a server sent too late the line plays nothing, and what follows is still the same speech."""
+
+    def __init__(self, sound: Any) -> None:
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], sound == 0, [0]])))
+        alive = np.ones(len(sound), bool)
+        for start, end in zip(edges[::2], edges[1::2], strict=True):
+            alive[start:end] = end - start < DEAD_SAMPLES
+        self.places = np.flatnonzero(alive)
+        """Where each of its samples was."""
+        self.sound = sound[self.places]
+
+    def index(self, sample: int) -> int:
+        """Of the first sample that was not before this one."""
+        return int(np.searchsorted(self.places, sample))
+
+    def part(self, start: int, end: int) -> Any:
+        return self.sound[self.index(start) : self.index(end)]
+
+    def apart(self, first: int, second: int) -> int:
+        """Samples that lay between two of it, dead ones too."""
+        return int(self.places[second] - self.places[first - 1]) if 0 < first <= second < len(self.places) else 0
+
+
 def follow(heard: bytes, began: int, onset: int, speech: Any) -> Heard:
     """What became of the agent's speech, which began at one sample and was spoken into at another.
 
@@ -108,34 +134,34 @@ def follow(heard: bytes, began: int, onset: int, speech: Any) -> Heard:
     index = max((number for number, piece in enumerate(found) if piece.start <= onset), default=0)
     if not found:
         return Heard(known=False)
-    here = found[index]
+    here, played, known = found[index], Squeezed(sound), Squeezed(speech)
     middle = min(onset, here.end)
     first = max(here.start, middle - MATCH_SAMPLES)
-    part = sound[first : min(here.end, middle + MATCH_SAMPLES)]
-    at = place(speech, part, first - began - BACK_SAMPLES, first - began + BACK_SAMPLES)
+    expected = played.index(first) - played.index(began)
+    part = played.part(first, min(here.end, middle + MATCH_SAMPLES))
+    at = place(known.sound, part, expected - BACK_SAMPLES, expected + BACK_SAMPLES)
     if at is None:
         return _by_time(heard, found[index:])
-    return _by_place(found[index:], sound, speech, at + here.end - first)
+    return _by_place(found[index:], played, known, at + len(played.part(first, here.end)), len(sound))
 
 
-def _by_place(found: list[Piece], sound: Any, speech: Any, reached: int) -> Heard:
-    """reached: the place in the speech at which the first piece ends."""
-    loud = np.repeat(loud_windows(speech), WINDOW_SAMPLES)
+def _by_place(found: list[Piece], played: Squeezed, known: Squeezed, reached: int, now: int) -> Heard:
+    """reached: the place in the known speech, squeezed, at which the first piece ends. now: samples of the call."""
     end, stopped, resumed, missing, returned = found[0].end, None, None, 0, 0
     for piece in found[1:]:
-        part = sound[piece.start : min(piece.end, piece.start + MATCH_SAMPLES)]
-        at = place(speech, part, reached - BACK_SAMPLES, reached + AHEAD_SAMPLES)
+        part = played.part(piece.start, min(piece.end, piece.start + MATCH_SAMPLES))
+        at = place(known.sound, part, reached - BACK_SAMPLES, reached + AHEAD_SAMPLES)
         if at is None:
             break
-        if piece.start - end - max(0, at - reached) > SLACK_SAMPLES:
+        if piece.start - end - known.apart(reached, at) > SLACK_SAMPLES:
             stopped, resumed = (end if stopped is None else stopped), piece.start
         if stopped is not None:
             returned += piece.end - piece.start
         if at - reached > EDGE_SAMPLES:
-            missing += int(np.sum(loud[reached:at]))
-        end, reached = piece.end, at + piece.end - piece.start
-    over = len(speech) - reached < SLACK_SAMPLES
-    lost = not over and len(sound) - end > GAP_SAMPLES
+            missing += int(np.sum(np.abs(known.sound[reached:at]) > LOUD_RMS))
+        end, reached = piece.end, at + len(played.part(piece.start, piece.end))
+    over = len(known.sound) - reached < SLACK_SAMPLES
+    lost = not over and now - end > GAP_SAMPLES
     return Heard(
         stopped=end if lost else stopped,
         lost=lost,

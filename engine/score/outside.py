@@ -26,7 +26,7 @@ from engine.load.figures import Spread, spread
 from engine.load.wheel import Wheel
 from engine.load.wire import Refused
 from engine.score.card import Played
-from engine.score.heard import LINE_HZ, follow, pieces, samples_of
+from engine.score.heard import BREATH_SAMPLES, LINE_HZ, follow, pieces, samples_of
 from engine.score.line import BREATH_NS, FRAME_SAMPLES, QUIET, Line
 from engine.score.scenes import Kind, Scene
 from engine.score.sounds import Clip, noisy
@@ -250,6 +250,10 @@ def judge_overlap(scene: Scene, line: Line, speech: Speech, held: Held, began: i
     heard = follow(bytes(line.heard[:now]).ljust(now, QUIET), began, onset, speech.sound)
     if heard.over and heard.stopped is None:
         held.over += 1
+        return
+    if heard.stopped is not None and heard.stopped + BREATH_SAMPLES < onset:
+        reason = "the agent fell silent before it was spoken into"
+        held.failed[reason] = held.failed.get(reason, 0) + 1
         return
     held.unknown += not heard.known
     result = seen(

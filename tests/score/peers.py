@@ -155,6 +155,18 @@ class Late(Polite):
         self.loop.call_later(0.3, self.speak, left[:8_000])
 
 
+class Fickle(Peer):
+    """Falls silent after two seconds, in every call but the first."""
+
+    calls = 0
+
+    def greet(self) -> None:
+        super().greet()
+        Fickle.calls += 1
+        if Fickle.calls > 1:
+            self.loop.call_later(2.0, self.clear)
+
+
 class Hasty(Polite):
     """Speaks the moment it hears somebody."""
 

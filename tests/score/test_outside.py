@@ -155,6 +155,11 @@ def test_a_server_that_fails_later_is_counted_with_the_reason() -> None:
     assert found.played == []
 
 
+def test_an_agent_that_falls_silent_by_itself_has_not_yielded() -> None:
+    found, _ = held(peers.Fickle, CUT)
+    assert (found.played, found.failed) == ([], {"the agent fell silent before it was spoken into": 1})
+
+
 def test_messages_that_twilio_ignores_are_counted_and_do_no_harm() -> None:
     found, _ = held(peers.Garbling, CUT)
     assert found.ignored == 8
