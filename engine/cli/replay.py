@@ -1,24 +1,23 @@
 """`engine replay CALL.jsonl`: walk a recorded call again under today's rules, with what each step changes."""
 
 import time
-import wave
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import numpy as np
 
 from engine.cli import readable
 from engine.cli.diff import written
 from engine.core.state import State
 from engine.core.units import SECOND
 from engine.errors import ConfigError
+from engine.inspector.sound import samples_of
 from engine.replay.delta import changes
 from engine.replay.forms import slim
 from engine.replay.keeper import sound_of
 from engine.replay.lexer import compact
 from engine.replay.notation import Context, write_step
 from engine.replay.reader import Journal
+from engine.replay.tape import opened
 from engine.replay.verify import Replayed, differs, replay
 
 QUIET = ("at", "audio_ns", "deadlines.wall_ns", "deadlines.audio_ns")
@@ -56,19 +55,19 @@ def run(arguments: Namespace) -> int:
 
 
 def _play(path: Path) -> Callable[[float], None]:
-    """Begin to play a call's sound. Returns what waits until so many seconds of it have passed. Raises ConfigError, OSError."""
+    """Begin to play a call's sound. Returns what waits until so many seconds of it have passed. Raises ConfigError, JournalError."""
+    with opened(readable(path)) as file:
+        rate_hz, samples = file.getframerate(), samples_of(file.readframes(file.getnframes()))
     try:
         import sounddevice
     except (ImportError, OSError) as error:
         raise ConfigError(
             f"--audio needs the extra 'microphone' (pip install 'engine[microphone]') and PortAudio: {error}"
         ) from None
-    with wave.open(str(readable(path)), "rb") as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
-        try:
-            sounddevice.play(samples, file.getframerate())
-        except sounddevice.PortAudioError as error:
-            raise ConfigError(f"the sound cannot be played here: {error}") from None
+    try:
+        sounddevice.play(samples, rate_hz)
+    except sounddevice.PortAudioError as error:
+        raise ConfigError(f"the sound cannot be played here: {error}") from None
     began = time.monotonic()
     return lambda seconds: time.sleep(max(0.0, began + seconds - time.monotonic()))
 

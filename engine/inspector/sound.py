@@ -1,13 +1,13 @@
 """The outline of a recorded call's sound."""
 
 import asyncio
-import wave
 from pathlib import Path
 
 import numpy as np
 
-from engine.errors import JournalError
+from engine.replay.tape import opened
 
+Samples = np.ndarray[tuple[int, int], np.dtype[np.int16]]
 BUCKET_S = 0.02
 SLICE_BUCKETS = 3_000
 """A minute of sound at a time, then others may go on."""
@@ -19,20 +19,20 @@ async def peaks(path: Path) -> bytes:
     Raises OSError, JournalError for a file that is not what a recorder wrote.
     """
     parts: list[bytes] = []
-    try:
-        with wave.open(str(path), "rb") as file:
-            if file.getnchannels() != 2 or file.getsampwidth() != 2:
-                raise JournalError(f"{path.name} is not the sound of a call: two channels of 16 bits")
-            frames = round(file.getframerate() * BUCKET_S)
-            while data := file.readframes(frames * SLICE_BUCKETS):
-                parts.append(_outline(np.frombuffer(data, "<i2").reshape(-1, 2), frames))
-                await asyncio.sleep(0)
-    except (wave.Error, EOFError) as error:
-        raise JournalError(f"{path.name} cannot be read: {error}") from None
+    with opened(path) as file:
+        frames = round(file.getframerate() * BUCKET_S)
+        while data := file.readframes(frames * SLICE_BUCKETS):
+            parts.append(_outline(samples_of(data), frames))
+            await asyncio.sleep(0)
     return b"".join(parts)
 
 
-def _outline(samples: "np.ndarray[tuple[int, int], np.dtype[np.int16]]", frames: int) -> bytes:
+def samples_of(data: bytes) -> Samples:
+    """Whole pairs of samples, caller and agent. A file that was cut off may end in half of one."""
+    return np.frombuffer(data[: len(data) // 4 * 4], "<i2").reshape(-1, 2)
+
+
+def _outline(samples: Samples, frames: int) -> bytes:
     whole = len(samples) // frames * frames
     loudest = np.abs(samples[:whole].astype(np.int32)).reshape(-1, frames, 2).max(axis=1)
     return bytes(np.sqrt(loudest / 32_768 * 255**2).clip(0, 255).astype(np.uint8).tobytes())

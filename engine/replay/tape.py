@@ -7,9 +7,10 @@ sound too; it decides nothing and never raises.
 
 import contextlib
 import os
+import wave
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from engine.core.commands import Commands
 from engine.core.events import Event, PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, TransportResumed
 from engine.core.state import State
 from engine.core.units import ENGINE_HZ, SECOND
+from engine.errors import JournalError
 from engine.replay.sheet import Scribe
 
 HEADER_BYTES = 44
@@ -92,6 +94,21 @@ def _header(data_bytes: int) -> bytes:
     form = b"".join(number.to_bytes(size, "little") for number, size in numbers)
     size = (36 + data_bytes).to_bytes(4, "little")
     return b"RIFF" + size + b"WAVEfmt " + form + b"data" + data_bytes.to_bytes(4, "little")
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[wave.Wave_read]:
+    """The sound of a call, to be read: two channels of 16 bits, the caller's first.
+
+    Raises OSError, JournalError for a file that is not what a recorder wrote.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            if (file.getnchannels(), file.getsampwidth()) != (2, 2):
+                raise JournalError(f"{path} is not the sound of a call: two channels of 16 bits")
+            yield file
+    except (wave.Error, EOFError) as error:
+        raise JournalError(f"{path} is not the sound of a call: {str(error) or 'it ends in its header'}") from None
 
 
 class _Run:

@@ -75,5 +75,29 @@ def test_a_redacted_call_cannot_be_explained_and_says_why(tmp_path: Path, capsys
 
 def test_sound_that_was_not_recorded_cannot_be_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "--audio", str(record(tmp_path / "call.jsonl"))]) == 2
-    error = capsys.readouterr().err
-    assert "--audio needs" in error or "cannot read" in error
+    assert f"cannot read {tmp_path / 'call.wav'}: No such file" in capsys.readouterr().err
+
+
+MONO = bytes.fromhex(
+    "52494646 2c000000 57415645 666d7420 10000000 0100 0100 401f0000 401f0000 0100 0800 64617461 08000000"
+) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    ("sound", "why"),
+    [
+        (b"", "it ends in its header"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "fmt chunk and/or data chunk missing"),
+        (b"a letter, and no sound at all", "file does not start with RIFF id"),
+        (MONO, "two channels of 16 bits"),
+    ],
+)
+def test_a_file_that_is_no_sound_of_a_call_is_one_sentence(
+    sound: bytes, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = record(tmp_path / "call.jsonl")
+    path.with_suffix(".wav").write_bytes(sound)
+    assert main(["replay", "--audio", str(path)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"engine replay: {path.with_suffix('.wav')} is not the sound of a call: {why}\n"
