@@ -201,9 +201,14 @@ class Call:
 
 
 def assert_well_formed(state: State, commands: Commands) -> None:
-    """Every field holds what it is declared to hold: a state, or orders, written down are read back as they were."""
+    """Every field holds what it is declared to hold: a state, or orders, written down are read back as they were.
+
+    And what is due has been done: every deadline lies ahead.
+    """
     assert STATES.decode(msgpack.encode(state)) == state
     assert ORDERS.decode(msgpack.encode(commands)) == commands
+    assert state.deadlines.wall_ns is None or state.deadlines.wall_ns > state.at
+    assert state.deadlines.audio_ns is None or state.deadlines.audio_ns > state.audio_ns
 
 
 def first_word(line: Line) -> str:

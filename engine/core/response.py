@@ -277,7 +277,7 @@ def _may_guess(state: State) -> bool:
 def _guess_audio_ns(state: State) -> int | None:
     """When words that sound finished have stood still long enough to be worth a guess."""
     turn = state.turn
-    if turn.speaking or turn.quiet_ns is None or not _may_guess(state):
+    if turn.quiet_ns is None or not _may_guess(state):
         return None
     if endpoint_wait(state, words_of(turn))[0] is not TurnEnd.FINISHED:
         return None

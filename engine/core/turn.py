@@ -212,7 +212,6 @@ def begun_anew(turn: Turn) -> Turn:
         last_quiet_at=turn.last_quiet_at,
         last_onset_at=turn.last_onset_at,
         last_taken_at=turn.last_taken_at,
-        final=turn.final,
         final_speech_ns=turn.final_speech_ns,
     )
 
@@ -281,40 +280,36 @@ def _is_contested(state: State, words: str) -> bool:
 
 
 def _is_unheard(state: State) -> bool:
-    turn = state.turn
-    if turn.speaking or turn.quiet_ns is None or state.contest.run or not state.ear.open:
+    quiet_ns = _wordless_since(state)
+    if quiet_ns is None:
         return False
-    wait = state.setup.policy.endpoint_unheard_ns
-    return state.audio_ns >= turn.quiet_ns + wait or (
-        turn.quiet_at is not None and state.at >= turn.quiet_at + state.setup.policy.endpoint_cap_ns
-    )
+    return state.audio_ns >= quiet_ns + state.setup.policy.endpoint_unheard_ns or state.at >= _cap_at(state)
+
+
+def _wordless_since(state: State) -> int | None:
+    """Where a voice ended that may still become words. None while nobody could hear them, or the floor is not decided."""
+    return state.turn.quiet_ns if state.ear.open and not state.contest.run else None
 
 
 def _awaits_final(state: State) -> bool:
-    turn = state.turn
-    if not turn.partial or turn.asked_final_at is None:
-        return False
-    return state.at < turn.asked_final_at + state.setup.policy.final_wait_ns
+    at = _final_at(state)
+    return at is not None and state.at < at
 
 
 def _awaits_ear(state: State) -> bool:
     """Whether a recogniser that was lost in the middle of words is still to hear them again, from the sound that was kept."""
     turn = state.turn
-    if not turn.partial or state.ear.open or turn.quiet_at is None:
-        return False
-    return state.at < turn.quiet_at + state.setup.policy.endpoint_cap_ns
+    return bool(turn.partial) and not state.ear.open and turn.quiet_ns is not None and state.at < _cap_at(state)
 
 
 def _waited_out(state: State, words: str) -> TurnEnd | None:
-    turn, policy = state.turn, state.setup.policy
+    turn = state.turn
     end, wait = endpoint_wait(state, words)
     if turn.quiet_ns is None:  # Words without a detector: the wall clock, from the last change.
         return end if state.at >= turn.changed_at + wait else None
     if state.audio_ns >= turn.quiet_ns + wait:
         return end
-    if turn.quiet_at is not None and state.at >= turn.quiet_at + policy.endpoint_cap_ns:
-        return TurnEnd.CAP
-    return None
+    return TurnEnd.CAP if state.at >= _cap_at(state) else None
 
 
 def endpoint_wait(state: State, words: str) -> tuple[TurnEnd, int]:
@@ -336,10 +331,24 @@ def endpoint_wait(state: State, words: str) -> tuple[TurnEnd, int]:
 # Time.
 
 
+def _cap_at(state: State) -> int:
+    """When the present silence has lasted as long as any may, on the wall clock."""
+    assert state.turn.quiet_at is not None, "a silence has its place in the sound and its moment"
+    return state.turn.quiet_at + state.setup.policy.endpoint_cap_ns
+
+
+def _final_at(state: State) -> int | None:
+    """Until when the partial waits for the final that was asked for."""
+    turn = state.turn
+    if not turn.partial or turn.asked_final_at is None:
+        return None
+    return turn.asked_final_at + state.setup.policy.final_wait_ns
+
+
 def _finalize_audio_ns(state: State) -> int | None:
     """When the recogniser is to be asked for its last words."""
     turn = state.turn
-    if turn.speaking or turn.quiet_ns is None or turn.asked_final_at is not None or not state.ear.open:
+    if turn.quiet_ns is None or turn.asked_final_at is not None or not state.ear.open:
         return None
     if not turn.partial and turn.final_speech_ns == turn.speech_ns:
         return None
@@ -353,24 +362,26 @@ def deadlines(state: State) -> Deadlines:
     audio: list[int] = []
     if turn.keys:
         wall.append(turn.keyed_at + policy.dtmf_ns)
-    words = words_of(turn)
     finalize = _finalize_audio_ns(state)
     if finalize is not None:
         audio.append(finalize)
+    words = words_of(turn)
     if not words:
-        if not turn.speaking and turn.quiet_ns is not None and not state.contest.run and state.ear.open:
-            audio.append(turn.quiet_ns + policy.endpoint_unheard_ns)
-            wall.append((turn.quiet_at or 0) + policy.endpoint_cap_ns)
+        quiet_ns = _wordless_since(state)
+        if quiet_ns is not None:
+            audio.append(quiet_ns + policy.endpoint_unheard_ns)
+            wall.append(_cap_at(state))
     elif not _is_contested(state, words):
+        final_at = _final_at(state)
         if turn.speaking:
             wall.append(turn.changed_at + 3 * policy.endpoint_cap_ns)
-        elif _awaits_final(state):
-            wall.append((turn.asked_final_at or 0) + policy.final_wait_ns)
+        elif final_at is not None and state.at < final_at:
+            wall.append(final_at)
         else:
             wait = endpoint_wait(state, words)[1]
             if turn.quiet_ns is None:
                 wall.append(turn.changed_at + wait)
             else:
                 audio.append(turn.quiet_ns + wait)
-                wall.append((turn.quiet_at or 0) + policy.endpoint_cap_ns)
+                wall.append(_cap_at(state))
     return Deadlines(min(wall, default=None), min(audio, default=None))

@@ -33,6 +33,7 @@ from engine.core.events import (
     ASRPartial,
     ASRStartOfTurn,
     ASRTurnResumed,
+    CallAnswered,
     Clock,
     Event,
     InputRejected,
@@ -193,7 +194,6 @@ def test_reduce_is_total_bounded_repeatable_and_well_formed_for_any_facts_in_any
         assert_well_formed(first, commands)
         assert first.at >= before.at
         assert first.audio_ns >= before.audio_ns
-        assert first.deadlines.wall_ns is None or first.deadlines.wall_ns > first.at
         assert_bounded(first)
     assert first == again
     ended, commands = reduce.reduce(first, SessionEnded(at=first.at, reason="hang-up"))
@@ -295,6 +295,33 @@ def test_time_never_runs_backwards() -> None:
     state, _ = reduce.reduce(begin(), SessionStarted(at=5 * SECOND, setup=SETUP))
     state, _ = reduce.reduce(state, ASROpened(at=1 * SECOND, ear=1))
     assert (state.at, state.counters.backwards) == (5 * SECOND, 1)
+    state, _ = reduce.reduce(state, CallAnswered(at=5 * SECOND, by="human"))
+    assert (state.at, state.counters.backwards) == (5 * SECOND, 1), "two facts of one moment are in order"
+
+
+def test_the_callers_sound_never_runs_backwards_and_is_known_as_far_as_any_fact_has_told() -> None:
+    state, _ = reduce.reduce(begin(), SessionStarted(at=5 * SECOND, setup=SETUP))
+    places = []
+    for event in (
+        UserSpeechStarted(at=5 * SECOND, audio_ns=100),
+        UserSpeechStopped(at=5 * SECOND, audio_ns=200, heard_ns=300),
+        UserSpeechStarted(at=5 * SECOND, audio_ns=50, heard_ns=60),
+        TimerFired(at=4 * SECOND, clock=Clock.AUDIO, audio_ns=400),
+        TimerFired(at=6 * SECOND, clock=Clock.WALL, audio_ns=900),
+        TimerFired(at=6 * SECOND, clock=Clock.AUDIO, audio_ns=10),
+    ):
+        state, _ = reduce.reduce(state, event)
+        places.append(state.audio_ns)
+    assert places == [100, 300, 300, 400, 400, 400]
+
+
+def test_two_rules_that_undo_each_other_end_the_call_and_do_not_hang_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flip(state: State) -> tuple[State, Commands]:
+        return msgspec.structs.replace(state, answered_by="" if state.answered_by else "human"), ()
+
+    monkeypatch.setattr(reduce, "SETTLE", (flip,))
+    with pytest.raises(AssertionError, match=r"^two rules undo each other$"):
+        reduce.reduce(begin(), SessionStarted(setup=SETUP))
 
 
 def test_unusable_input_is_counted() -> None:

@@ -3,10 +3,10 @@
 import pytest
 from msgspec.structs import replace
 
-from engine.core.policy import EAGER
+from engine.core.policy import EAGER, Policy
 from engine.core.state import TurnEnd
 from engine.core.turn import words_of
-from engine.core.units import MS
+from engine.core.units import LIMITS, MS
 from tests.core.calls import ASKED, SPEAKING
 from tests.script import SETUP, check, play
 
@@ -19,6 +19,7 @@ def test_finished_words_end_the_turn_after_the_short_wait() -> None:
         """
     )
     assert state.turn.last_end is TurnEnd.FINISHED
+    assert state.turn.last_quiet_at == 1_500 * MS
 
 
 def test_unsure_words_end_the_turn_after_the_medium_wait() -> None:
@@ -856,3 +857,130 @@ def test_words_without_a_voice_wait_for_no_recogniser() -> None:
 def test_a_hangover_cannot_reach_back_before_the_call() -> None:
     state = play("0 asr open\n10 caller speaks @0\n100 caller quiet @0 heard=200").state
     assert state.turn.quiet_at == 0
+
+
+@pytest.mark.parametrize(("since_ms", "turns"), [(2_999, 1), (3_000, 2)])
+def test_how_long_words_without_a_voice_belong_to_the_turn_before(since_ms: int, turns: int) -> None:
+    state = play(f'0 asr open\n1000 typed "book it"\n{1_000 + since_ms} asr final "book it"\n9000').state
+    assert state.turn.taken == turns
+
+
+def test_a_late_piece_of_a_taken_turn_is_nothing_new() -> None:
+    state = play('0 asr open\n1000 typed "book it for ten"\n1500 asr final "book it"\n9000').state
+    assert (state.turn.taken, state.turn.last_text) == (1, "book it for ten")
+
+
+def test_the_same_word_said_in_two_turns_counts_in_both_also_where_no_detector_hears_it() -> None:
+    check(
+        """
+        0     asr open
+        1000  asr final "yes"
+        1350  timer                                   -> open r1, llm r1 "yes"
+        1400  llm r1 done
+        9000  asr final "yes"
+        9350  timer                                   -> open r2, llm r2 "yes yes"
+        """
+    )
+
+
+def test_a_cough_leaves_what_is_known_of_the_caller_and_of_the_turns_before() -> None:
+    talk = """
+        0     asr open
+        500   caller speaks level_db=-30
+        900   asr final "well I"
+        1000  caller quiet level_db=-30
+        1500  caller speaks level_db=-30
+        1900  asr final "need help"
+        2000  caller quiet level_db=-30
+        4000  llm r1 done
+    """
+    before, after = (
+        play(talk).state.turn,
+        play(talk + "5000 caller speaks level_db=-30\n5200 caller quiet level_db=-30\n9000").state.turn,
+    )
+    assert before.taken == 1
+    assert before.quiet_ns is None
+    assert after == before
+
+
+def test_a_voice_that_goes_on_through_its_turn_is_still_a_voice() -> None:
+    state = play("0 asr open\n500 caller speaks level_db=-30\n900 asr end hello").state
+    assert (state.turn.taken, state.turn.speaking, state.turn.level_db) == (1, True, -30)
+
+
+def test_a_voice_that_went_on_through_its_turn_is_asked_for_its_words_when_it_ends() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr final "what time"
+        1000  typed "is it?"                          -> open r1, llm r1 "what time is it?"
+        1500  caller quiet
+        1650  timer                                   -> finalize
+        """
+    )
+
+
+def test_keys_that_were_pressed_before_words_were_typed_are_no_words() -> None:
+    check('100 key 4\n200 typed "hello" -> open r1, llm r1 "hello"')
+
+
+def test_a_turn_is_full_when_finals_and_partial_together_are() -> None:
+    state = play(
+        f"""
+        0     asr open
+        500   caller speaks
+        600   asr final "{"x" * (LIMITS.transcript_chars - 10)}"
+        700   asr partial "0123456789"
+        """
+    ).state
+    assert state.turn.last_end is TurnEnd.FULL
+
+
+def test_nothing_that_happens_meanwhile_shortens_the_wait_for_the_last_final() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "what time is it?"
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "what time is it?"
+        1650  timer                                   -> finalize
+        2000  rejected twilio "not JSON"
+        2450  timer                                   -> open r1
+        """
+    )
+
+
+def test_a_voice_that_contests_the_floor_is_not_yet_a_turn_without_words() -> None:
+    state = play(
+        SPEAKING + "2200 caller speaks\n2500 caller quiet\n3900",
+        replace(SETUP, policy=Policy(resume_ns=2_000 * MS)),
+    ).state
+    assert (state.turn.taken, state.contest.run) == (1, 1)
+
+
+def test_a_voice_is_not_asked_to_repeat_itself_while_nobody_listens() -> None:
+    check(
+        """
+        0     asr open
+        100   asr failed unavailable                  -> stop asr
+        300   timer                                   -> asr e2
+        500   caller speaks
+        1800  caller quiet
+        4000
+        """
+    )
+
+
+def test_a_voice_without_words_is_let_go_also_when_its_sound_has_stopped() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1800  caller quiet
+        1950  timer                                   -> finalize
+        2000 audio stops
+        5800  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
+        """
+    )
