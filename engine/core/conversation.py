@@ -67,7 +67,7 @@ def rewrite_heard(
 def rewrite_result(state: State, event: ToolResult) -> tuple[State, Commands]:
     """A tool has answered whose run has ended."""
     call = call_of(state, event.call)
-    assert call is not None, "a result of no call"
+    assert call is not None
     return _rewritten(state, call.run), NOTHING
 
 

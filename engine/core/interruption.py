@@ -20,7 +20,17 @@ from engine.core.commands import (
 )
 from engine.core.conversation import bounded
 from engine.core.events import ASRStartOfTurn, CallAnswered, InterruptRequested, TransportLost, TransportResumed
-from engine.core.floor import MACHINES, caller_speaks, floor_run, has_sounded, is_synthesised, ledger_of, sound_ns
+from engine.core.floor import (
+    MACHINES,
+    caller_speaks,
+    floor_run,
+    has_sounded,
+    is_synthesised,
+    known_ledger,
+    ledger_of,
+    sound_ns,
+)
+from engine.core.playout import write
 from engine.core.policy import OnInterrupt, Policy
 from engine.core.recovery import stop_run
 from engine.core.state import NEVER, CallState, Cause, Contest, Deadlines, Run, RunEnd, Say, State, ToolCall, Turn
@@ -36,8 +46,9 @@ FAR_AGAIN_NS = 100 * MS
 
 
 def believe_start(state: State, event: ASRStartOfTurn) -> tuple[State, Commands]:
-    """The recogniser says that the caller takes a turn: as good as words."""
-    if floor_run(state) is None:
+    """The recogniser says that the caller takes a turn: as good as words. What cannot be cut is not, and nor is what follows it."""
+    run = floor_run(state)
+    if run is None or not run.interruptible:
         return state, NOTHING
     return replace(state, contest=replace(state.contest, heard=True)), NOTHING
 
@@ -82,8 +93,11 @@ def leave_message(state: State, event: CallAnswered) -> tuple[State, Commands]:
 def contest(state: State) -> tuple[State, Commands]:
     """Two voices at once: yield, decide, or go on."""
     run = floor_run(state)
+    if state.contest.run and (run is None or run.number != state.contest.run):
+        # The run this was about is over, and the question with it.
+        return replace(state, contest=replace(state.contest, run=0)), NOTHING
     if run is None:
-        return _forget(state), NOTHING
+        return state, NOTHING
     if not run.interruptible and not state.turn.typed:
         return state, NOTHING
     if _caller_takes_floor(state, run):
@@ -96,13 +110,6 @@ def contest(state: State) -> tuple[State, Commands]:
     if _backchannel_is_over(state):
         return _keep_backchannel(state), NOTHING
     return state, NOTHING
-
-
-def _forget(state: State) -> State:
-    """The run this was about is over, and the question with it."""
-    if not state.contest.run and not state.contest.heard:
-        return state
-    return replace(state, contest=replace(state.contest, run=0, heard=False))
 
 
 def _voiced_ns(state: State, run: Run) -> int:
@@ -143,9 +150,9 @@ def _caller_takes_floor(state: State, run: Run) -> bool:
 
 def _answers_question(state: State, run: Run) -> bool:
     """Whether a "yeah" is a reply: the agent has asked, and all but the tail of the question was heard."""
-    ledger = ledger_of(state, run.number)
-    if not run.written or ledger is None or not ledger.chunks or not run.text.rstrip().endswith("?"):
+    if not run.written or not run.text.rstrip().endswith("?"):
         return False
+    ledger = known_ledger(state, run.number)
     unheard = sound_ns(ledger) - ledger.heard_ns
     return is_synthesised(ledger) and unheard <= state.setup.policy.answer_margin_ns
 
@@ -161,7 +168,7 @@ def _may_go_on(state: State) -> bool:
 def _go_on(state: State, run: Run) -> tuple[State, Commands]:
     """A cough, a "mm-hmm", somebody else: the agent takes the floor back, and loses no sample."""
     state = _moved(_keep_backchannel(state), run.number)
-    contest = replace(state.contest, run=0, heard=False, resumed=state.contest.resumed + 1)
+    contest = replace(state.contest, run=0, resumed=state.contest.resumed + 1)
     commands: Commands = (ResumePlayout(run=run.number),) if state.lost_at is None else NOTHING
     return replace(state, contest=contest), commands
 
@@ -170,7 +177,7 @@ def _backchannel_is_over(state: State) -> bool:
     """A sign of listening too short to make the agent yield."""
     turn, policy = state.turn, state.setup.policy
     words = words_of(turn)
-    if not words or turn.speaking or not is_backchannel(words, policy.backchannels):
+    if turn.speaking or not is_backchannel(words, policy.backchannels):
         return False
     if turn.quiet_ns is None:
         return state.at >= turn.changed_at + policy.resume_ns
@@ -194,19 +201,16 @@ def _keep_backchannel(state: State) -> State:
 
 def _moved(state: State, run: int) -> State:
     """The wait for playout to advance begins anew."""
-    ledgers = tuple(
-        replace(ledger, moved_at=state.at) if ledger.run == run else ledger for ledger in state.playout.ledgers
-    )
-    return replace(state, playout=replace(state.playout, ledgers=ledgers))
+    return write(state, replace(known_ledger(state, run), moved_at=state.at))
 
 
 def take_floor(state: State, run: Run) -> tuple[State, Commands]:
     """The caller has the floor: everything of this run stops, in this step."""
     sounded = has_sounded(state, run.number)
     calls, cancels = _released(state, run)
-    ledgers = tuple(
-        replace(ledger, cleared=True) if ledger.run == run.number else ledger for ledger in state.playout.ledgers
-    )
+    ledger = ledger_of(state, run.number)
+    if ledger is not None:
+        state = write(state, replace(ledger, cleared=True))
     turn = state.turn
     state, stops = stop_run(state, run, RunEnd.INTERRUPTED if sounded else RunEnd.CANCELLED)
     state = replace(
@@ -219,7 +223,6 @@ def take_floor(state: State, run: Run) -> tuple[State, Commands]:
             wordless=not words_of(turn) and not turn.keys,
         ),
         response=replace(state.response, failures=0),
-        playout=replace(state.playout, ledgers=ledgers),
         tools=replace(state.tools, calls=calls),
     )
     return state, (*stops, *cancels)

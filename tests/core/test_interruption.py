@@ -1,10 +1,33 @@
 """Barge-in: who keeps the floor?"""
 
+import pytest
+
 from engine.core.commands import Message, Role
-from engine.core.policy import OnInterrupt, Setup, ToolSpec
-from engine.core.state import CallState
+from engine.core.policy import OnInterrupt, Policy, Setup, ToolSpec
+from engine.core.state import CallState, Cause
+from engine.core.units import MS
 from tests.core.calls import ASKED, SPEAKING
 from tests.script import check
+
+PAUSED = (
+    SPEAKING
+    + """\
+        2400  caller speaks
+        2520  timer                                   -> pause r1
+        2521  paused r1 400
+"""
+)
+"""The agent has fallen silent for a voice."""
+
+QUESTION = (
+    ASKED
+    + """\
+        1900  llm r1 "Shall I book it? "              -> tts r1 "Shall I book it?"
+        1910  llm r1 done
+        2000  tts r1 c1 done 2000
+        2010  playing r1                               [Speaking]
+"""
+)
 
 CALLED = Setup(
     asr=("ear",),
@@ -29,6 +52,8 @@ def test_a_short_voice_pauses_the_agent_and_a_backchannel_lets_it_go_on() -> Non
         """
     )
     assert state.conversation.messages[-1] == Message(role=Role.USER, text="mm hmm", backchannel=True)
+    assert (state.contest.onset_at, state.contest.yielded_at) == (2_400 * MS, 2_520 * MS)
+    assert state.turn.onset_at is None
     assert (state.contest.resumed, state.contest.interrupted) == (1, 0)
 
 
@@ -89,6 +114,8 @@ def test_words_take_the_floor_and_everything_stops_in_that_step() -> None:
         """
     )
     assert state.counters.stale == 1
+    assert (state.contest.onset_at, state.contest.silenced_at) == (2_400 * MS, 2_520 * MS)
+    assert not state.contest.wordless
     assert state.conversation.messages[-1] == Message(role=Role.ASSISTANT, text="It is", run=1, interrupted=True)
 
 
@@ -100,6 +127,7 @@ def test_a_stop_word_takes_the_floor_at_any_length() -> None:
         """
     )
     assert state.contest.interrupted == 1
+    assert state.contest.silenced_at == 2_400 * MS
 
 
 def test_a_long_voice_takes_the_floor_without_a_word() -> None:
@@ -249,6 +277,7 @@ def test_an_undecided_floor_goes_back_at_the_cap() -> None:
         """
     )
     assert state.contest.resumed == 1
+    assert state.turn.onset_at == 2_400 * MS
 
 
 def test_the_embedders_wish_stops_the_agent() -> None:
@@ -306,6 +335,7 @@ def test_words_during_a_pause_of_the_tool_cancel_the_tool_by_its_rule() -> None:
         CALLED,
     )
     assert [call.state for call in state.tools.calls] == [CallState.CANCELLED, CallState.DONE]
+    assert [call.output for call in state.tools.calls] == ["cancelled: the caller interrupted", '{"paid":true}']
     assert state.counters.stale == 1
 
 
@@ -333,3 +363,279 @@ def test_a_typed_answer_may_be_cut_in_its_turn() -> None:
         2410  typed "go on"                           -> clear r2, cancel r2, open r3, llm r3 "what time is it? stop go on"  [Cancelled]
         """
     )
+
+
+# Whose voice, and how long.
+
+
+@pytest.mark.parametrize(("level_db", "yields"), [(-44, True), (-45, False)])
+def test_a_voice_more_than_near_db_below_the_callers_own_is_somebody_elses(level_db: int, yields: bool) -> None:
+    check(f"{SPEAKING}\n 2400 caller speaks level_db={level_db}\n 2520 {'timer -> pause r1' if yields else ''}")
+
+
+def test_a_voice_that_was_too_quiet_is_looked_at_again() -> None:
+    state = check(SPEAKING + "        2400  caller speaks level_db=-50")
+    assert state.deadlines.audio_ns == 2_500 * MS
+
+
+def test_the_beginning_of_a_backchannel_that_goes_on_for_long_takes_the_floor() -> None:
+    check(
+        PAUSED
+        + """
+        2600  asr partial "i"
+        3260  timer                                   -> clear r1, cancel r1  [Interrupted]
+        """
+    )
+
+
+def test_a_key_takes_the_floor() -> None:
+    state = check(
+        SPEAKING
+        + """
+        2400  key 1                                   -> clear r1, cancel r1  [Interrupted]
+        """
+    )
+    assert not state.contest.wordless
+
+
+def test_a_wish_for_silence_while_nobody_speaks_is_fulfilled_already() -> None:
+    check("1000 interrupt [Idle]")
+
+
+# Signs of listening.
+
+
+def test_a_backchannel_too_short_to_make_the_agent_yield_is_kept_when_it_is_over() -> None:
+    script = (
+        SPEAKING
+        + """
+        2400  caller speaks
+        2480  caller quiet
+        2500  asr partial "mm hmm"
+        2630  timer                                   -> finalize
+        2829
+        """
+    )
+    assert check(script).turn.partial == "mm hmm"
+    state = check(f"{script}\n 2830")
+    assert state.conversation.messages[-1] == Message(role=Role.USER, text="mm hmm", backchannel=True)
+    assert (state.turn.partial, state.contest.resumed) == ("", 0)
+
+
+def test_without_a_detector_a_backchannel_is_over_when_its_words_have_stood_still() -> None:
+    script = (
+        SPEAKING
+        + """
+        2400  asr partial "mm hmm"
+        {at}  heard r1 300
+        """
+    )
+    assert check(script.format(at=2749)).turn.partial == "mm hmm"
+    state = check(script.format(at=2750))
+    assert state.conversation.messages[-1] == Message(role=Role.USER, text="mm hmm", backchannel=True)
+
+
+def test_a_backchannel_is_not_over_while_its_voice_goes_on() -> None:
+    script = (
+        SPEAKING
+        + """
+        2300  caller speaks level_db=-50
+        2400  asr partial "mm hmm"
+        {at}  heard r1 300
+        """
+    )
+    assert check(script.format(at=2790)).turn.partial == "mm hmm"
+
+
+def test_the_final_of_a_backchannel_that_was_kept_adds_nothing() -> None:
+    state = check(
+        SPEAKING.replace("done 800", "done 8000")
+        + """
+        5000  caller speaks
+        5080  caller quiet
+        5100  asr partial "mm hmm"
+        5230  timer                                   -> finalize
+        5430
+        6000  asr final "mm hmm"
+        """
+    )
+    assert state.turn.text == ""
+
+
+def test_floors_taken_back_and_floors_lost_are_counted_apart() -> None:
+    state = check(
+        PAUSED
+        + """
+        2700  caller quiet
+        2850  timer                                   -> finalize
+        3050  timer                                   -> resume r1
+        3060  asr partial "stop"                      -> clear r1, cancel r1  [Interrupted]
+        """
+    )
+    assert (state.contest.resumed, state.contest.interrupted) == (1, 1)
+
+
+# Answers to a question.
+
+
+def test_a_yeah_answers_when_no_more_than_the_margin_of_the_question_is_unheard() -> None:
+    heard = (
+        QUESTION
+        + """
+        2400  caller speaks
+        2520  timer                                   -> pause r1
+        2521  paused r1 {}
+        2560  asr final "yeah"
+        2600  caller quiet                            {}
+        """
+    )
+    check(heard.format(1000, "-> clear r1, cancel tts r1  [Interrupted]"))
+    check(heard.format(999, ""))
+
+
+def test_a_yeah_to_a_question_that_is_not_yet_made_into_sound_is_a_backchannel() -> None:
+    check(
+        ASKED
+        + """
+        1900  llm r1 "It is free. Shall I book it?"   -> tts r1 "It is free."
+        1910  llm r1 done                             -> tts r1 "Shall I book it?"
+        2000  tts r1 c1 done 400
+        2010  playing r1                               [Speaking]
+        2400  caller speaks
+        2520  timer                                   -> pause r1
+        2521  paused r1 400
+        2560  asr final "yeah"
+        2600  caller quiet
+        2950  timer                                   -> resume r1
+        """
+    )
+
+
+# The contest ends with its run.
+
+
+def test_a_contested_run_that_fails_leaves_nothing_to_decide() -> None:
+    check(
+        PAUSED
+        + """
+        2530  llm r1 done                             -> tts r1 "And then some more."
+        2600  caller quiet
+        2610  say "Noon."
+        2620  tts r1 c2 failed rejected               -> cancel tts r1, clear r1, cancel tts r1, open r2, tts r2 "Noon."  [Generating]
+        2700  caller speaks
+        2820  timer                                   -> pause r2
+        """
+    )
+
+
+def test_a_turn_that_began_during_speech_that_cannot_be_cut_does_not_cut_its_own_answer() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        100   say "This call is recorded." interruptible=no -> open r1, tts r1 "This call is recorded."  [Generating]
+        200   tts r1 c1 done 1500
+        210   playing r1                               [Speaking]
+        600   asr start
+        1200  asr end "I need some help"
+        1710  played r1 1500                          -> open r2, llm r2  [Generating]
+        """
+    )
+    assert state.contest.interrupted == 0
+
+
+def test_an_answer_cut_by_the_caller_ends_a_row_of_failures() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 failed rejected                  -> tts r1 "I'm sorry, I had a problem there.", tts r1 "Could you say that again?"
+        610   tts r1 c1 done 100
+        620   tts r1 c2 done 100
+        630   playing r1                               [Speaking]
+        840   played r1 200                            [Idle]
+        900   say "Noon."                             -> open r2, tts r2 "Noon."  [Generating]
+        """,
+        CALLED,
+    )
+    assert state.response.failures == 1
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 failed rejected                  -> tts r1 "I'm sorry, I had a problem there.", tts r1 "Could you say that again?"
+        610   tts r1 c1 done 100
+        620   tts r1 c2 done 100
+        630   playing r1                               [Speaking]
+        840   played r1 200                            [Idle]
+        900   say "Noon."                             -> open r2, tts r2 "Noon."  [Generating]
+        910   interrupt                               -> clear r2, cancel tts r2  [Cancelled]
+        """,
+        CALLED,
+    )
+    assert state.response.failures == 0
+
+
+# The line.
+
+
+def test_an_undecided_floor_goes_back_silently_while_the_line_is_lost() -> None:
+    check(
+        PAUSED
+        + """
+        2530  llm r1 done                             -> tts r1 "And then some more."
+        2600  line lost                               -> pause r1
+        8520  timer
+        8600  line back                               -> resume r1
+        """
+    )
+
+
+def test_a_floor_that_was_undecided_when_the_line_was_lost_is_taken_back_with_it() -> None:
+    state = check(
+        PAUSED
+        + """
+        2530  llm r1 done                             -> tts r1 "And then some more."
+        2540  tts r1 c2 done 1000
+        2600  caller quiet
+        2700  line lost                               -> pause r1
+        4000  line back                               -> resume r1
+        4050  timer                                   -> finalize
+        5000
+        """
+    )
+    assert state.contest.resumed == 0
+
+
+# Tools, machines.
+
+
+def test_each_tool_of_the_run_is_released_by_its_own_rule() -> None:
+    state = check(
+        """
+        500   typed "find me a slot"                  -> open r1, llm r1 "find me a slot"  [Generating]
+        800   llm r1 calls pay {}                     -> tool r1 t1 pay {} timeout=20000
+        810   llm r1 calls look_up {}                 -> tool r1 t2 look_up {} timeout=20000
+        900   typed "wait"                            -> clear r1, cancel r1, cancel tool t2, open r2, llm r2 "wait"  [Cancelled]
+        """,
+        CALLED,
+    )
+    assert [(call.state, call.detached) for call in state.tools.calls] == [
+        (CallState.RUNNING, True),
+        (CallState.CANCELLED, False),
+    ]
+
+
+def test_the_message_for_a_machine_is_a_goodbye_that_its_voice_cannot_cut() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   answered machine                        -> open r1, tts r1 "Please call us back."  [Generating]
+        600   tts r1 c1 done 2000
+        610   playing r1                               [Speaking]
+        700   caller speaks
+        1000  asr partial "leave a message after the tone"
+        2000
+        """,
+        Setup(asr=("ear",), llm=("model",), tts=("voice",), policy=Policy(voicemail="Please call us back.")),
+    )
+    run = state.response.run
+    assert run is not None
+    assert (run.cause, run.interruptible) == (Cause.GOODBYE, False)

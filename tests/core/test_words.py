@@ -140,6 +140,7 @@ def test_digits_at_the_end_are_counted_spoken_or_written(text: str, count: int) 
         ("no thanks", "", FINISHED),
         ("tomorrow please", "", FINISHED),
         ("okay", "Shall I book it?", FINISHED),
+        ("OK", "Shall I book it?", FINISHED),
         ("okay", "I will book it.", UNSURE),
         ("right", "Is that right? ", FINISHED),
         ("okay then", "Shall I book it?", UNFINISHED),
