@@ -24,6 +24,7 @@ from engine.server.control import Control
 from engine.server.dialling import Dialler
 from engine.server.gate import Door, Gate, is_local
 from engine.server.lines import Lines
+from engine.server.neighbours import Neighbours
 from engine.server.pages import Pages, SecurityHeaders
 from engine.server.sessions import Sessions
 from engine.server.shared import Shared
@@ -48,6 +49,8 @@ class App(Starlette):
     switchboard: Switchboard
     tokens: Tokens
     """`app.tokens.mint(300)` lets its bearer open sessions for five minutes."""
+    private: Starlette
+    """What the other workers of a service ask of this one. To be served to them alone."""
     dialler: Dialler
     """`call = await app.dialler.dial("+15550003333")`, then `await call.ended()`: see engine/server/dialling.py."""
 
@@ -84,10 +87,11 @@ def create_app(
         minute_max=SESSIONS_PER_MINUTE,
     )
     gate = Gate(tokens, config.server.origins, config.twilio.public_url)
-    lines = Lines(switchboard)
+    neighbours = Neighbours(shared)
+    lines = Lines(switchboard, neighbours)
     sessions = Sessions(lines, gate, door, Tokens(secret, "resume"))
-    offers = Offers(sessions, gate, door, config.webrtc)
-    dialler, telephone = telephone_of(
+    offers = Offers(sessions, gate, door, config.webrtc, neighbours)
+    dialler, telephone, between = telephone_of(
         config, lines, Tokens(secret, "media", once=shared.once if shared else None), shared
     )
     switchboard.closing.append(dialler.close)
@@ -118,6 +122,13 @@ def create_app(
     app.switchboard = switchboard
     app.dialler = dialler
     app.tokens = tokens
+    app.private = Starlette(
+        routes=[
+            *between,
+            Mount("/page", app=sessions.passed_on),
+            Route("/offer", offers.passed_on, methods=["POST"]),
+        ]
+    )
     return app
 
 
@@ -156,8 +167,8 @@ def providers_of(breakers: Breakers) -> dict[str, dict[str, str]]:
 
 def telephone_of(
     config: Config, lines: Lines, tickets: Tokens, shared: Shared | None
-) -> tuple[Dialler, list[BaseRoute]]:
-    """The telephone: what places calls, and what Twilio and the operator's own service reach."""
+) -> tuple[Dialler, list[BaseRoute], list[BaseRoute]]:
+    """The telephone: what places calls, what Twilio and the operator's own service reach, and what other workers do."""
     settings = config.twilio
     api = TwilioApi(settings) if settings.account_sid and (settings.auth_token or settings.api_key) else None
     account = Account(settings, tickets, shared, api)
@@ -167,13 +178,20 @@ def telephone_of(
     orders = Door(total_max=ORDERS_AT_ONCE, address_max=ORDERS_AT_ONCE, minute_max=ORDERS_PER_MINUTE)
     control = Control(dialler, config.server.control_token, orders)
     told = (webhooks.voice, webhooks.after, webhooks.dialled, webhooks.bridged, webhooks.status, webhooks.machine)
-    return dialler, [
+    media = Media(lines, account, dialler)
+    public = [
         *(Route(f"/twilio/{each.__name__}", each, methods=["POST"]) for each in told),
-        WebSocketRoute("/twilio/media", Media(lines, account, dialler)),
+        WebSocketRoute("/twilio/media", media),
         Route("/calls", control.place, methods=["POST"]),
         Route("/calls/{call_sid}", control.show, methods=["GET"]),
         Route("/calls/{call_sid}", control.end, methods=["DELETE"]),
     ]
+    between = [
+        Route("/twilio/{name}", webhooks.passed_on, methods=["POST"]),
+        Mount("/media", app=media.passed_on),
+        Route("/placed", control.tell, methods=["POST"]),
+    ]
+    return dialler, public, between
 
 
 def inspection(config: Config) -> list[BaseRoute]:

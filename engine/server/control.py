@@ -63,7 +63,7 @@ class Control:
         with self._door.enter(request.scope) as refusal:
             if answer := self._refused(request, refusal):
                 return answer
-        known = self._dialler.progress(request.path_params["call_sid"])
+        known = await self._dialler.find(request.path_params["call_sid"])
         return told(200, known) if known else said(404, "no call of that name was placed here")
 
     async def end(self, request: Request) -> Response:
@@ -71,7 +71,7 @@ class Control:
         with self._door.enter(request.scope) as refusal:
             if answer := self._refused(request, refusal):
                 return answer
-            known = self._dialler.progress(request.path_params["call_sid"])
+            known = await self._dialler.find(request.path_params["call_sid"])
             if known is None:
                 return said(404, "no call of that name was placed here")
             try:
@@ -79,6 +79,11 @@ class Control:
             except AdapterError as error:
                 return troubled(error)
         return Response(status_code=204)
+
+    async def tell(self, request: Request) -> Response:
+        """What this worker knows of a call, for another one."""
+        known = self._dialler.progress((await request.body()).decode())
+        return told(200, known) if known else Response(status_code=404)
 
     def _refused(self, request: Request, refusal: str) -> Response | None:
         if refusal:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
 from engine.core.events import CallAnswered
@@ -29,6 +30,8 @@ LIMIT_SECONDS = 4 * 3_600
 BUSY, FAILED, UNANSWERED, CANCELED, COMPLETED = "busy", "failed", "no-answer", "canceled", "completed"
 OVER = frozenset({BUSY, FAILED, UNANSWERED, CANCELED, COMPLETED})
 OUTBOUND = "outbound-api"
+PLACED = "placed "
+"""Before a call's name, in the note of which worker placed it."""
 PICKED_UP = {"human": "human", "fax": "fax"}
 
 
@@ -86,6 +89,7 @@ class Dialler:
         self._settings = settings
         self._lines = lines
         self._api = api
+        self._neighbours = lines.neighbours
         self._calls: dict[str, Progress] = {}
         self._ends: dict[str, asyncio.Event] = {}
 
@@ -105,8 +109,14 @@ class Dialler:
         if not await self._lines.ready() or not self._lines.host.has_room:
             raise CannotDial("there is no room for another call")
         placed = await api.place(order)
+        # The first callbacks may have come before this answer, and to another worker. From now on they are for this one.
+        other = self._neighbours.holder(PLACED + placed.sid)
         known = self._known(placed.sid)
         known.target = target
+        early = await self._ask(other, placed.sid)
+        if early is not None and early.sequence > known.sequence:
+            known.sequence, known.sip_code = early.sequence, early.sip_code
+            self._move(known, early.status, early.seconds)
         log.info("placed a call", extra={"call": placed.sid})
         return OutboundCall(self, placed.sid)
 
@@ -147,8 +157,17 @@ class Dialler:
         )
 
     def progress(self, call_sid: str) -> Progress | None:
-        """What is known of a call of ours."""
+        """What is known here of a call of ours."""
         return self._calls.get(call_sid)
+
+    async def find(self, call_sid: str) -> Progress | None:
+        """What is known of a call, whichever worker placed it."""
+        return await self._ask(self._neighbours.holder(PLACED + call_sid), call_sid) or self.progress(call_sid)
+
+    async def _ask(self, worker: str, call_sid: str) -> Progress | None:
+        """What another worker knows of a call. worker: empty: there is none to ask."""
+        answer = await self._neighbours.ask(worker, "/placed", call_sid.encode()) if worker else None
+        return None if answer is None else msgspec.json.decode(answer.content, type=Progress)
 
     async def hang_up(self, call_sid: str) -> None:
         """End a call. Raises ConfigError, AdapterError."""
@@ -176,7 +195,8 @@ class Dialler:
         """A status callback; they may come late, twice and out of order. Returns the call's name when it is over, else ""."""
         call_sid, status = fields.get("CallSid", ""), fields.get("CallStatus", "")
         known = self._calls.get(call_sid)
-        if known is None and fields.get("Direction") == OUTBOUND:
+        placed_here = fields.get("Direction") == OUTBOUND and not self._neighbours.holder(PLACED + call_sid)
+        if known is None and placed_here:
             known = self._known(call_sid)  # The first callback may come before the order's own answer.
         if known is not None:
             sequence = number_in(fields.get("SequenceNumber", ""))
@@ -195,9 +215,9 @@ class Dialler:
             known.answered_by = by
         return CallAnswered(by=by)
 
-    def facts_of(self, call_sid: str) -> tuple[CallAnswered, ...]:
+    async def facts_of(self, call_sid: str) -> tuple[CallAnswered, ...]:
         """What was known of a call before its media came."""
-        known = self._calls.get(call_sid)
+        known = await self.find(call_sid)
         return (CallAnswered(by=known.answered_by),) if known is not None and known.answered_by else ()
 
     def _move(self, known: Progress, status: str, seconds: int) -> None:
@@ -210,8 +230,11 @@ class Dialler:
         known = self._calls.get(call_sid)
         if known is None:
             while len(self._calls) >= REMEMBERED:
-                del self._calls[next(iter(self._calls))]
+                oldest = next(iter(self._calls))
+                del self._calls[oldest]
+                self._neighbours.leave(PLACED + oldest)
             known = self._calls[call_sid] = Progress(call_sid)
+            self._neighbours.hold(PLACED + call_sid)
         return known
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from engine.core.events import Fact
 from engine.errors import EngineError
 from engine.runtime.host import Host
+from engine.server.neighbours import Neighbours
 from engine.server.switchboard import Switchboard
 from engine.transports.base import Transport
 
@@ -15,6 +16,8 @@ log = logging.getLogger("engine.server")
 
 TAKEOVER_TRIES = 10
 """Turns of the event loop in which a session that lost its connection begins to wait for another. It takes one."""
+CALL = "call "
+"""Before a call's name, in the note of who holds it."""
 RESUMES_MAX = 20
 """How often one call may change its connection. A peer that loses it more often will not be helped by another."""
 
@@ -32,10 +35,14 @@ class Carrier(Transport, Protocol):
 class Lines:
     """The connection of each call under way."""
 
-    def __init__(self, switchboard: Switchboard) -> None:
+    def __init__(self, switchboard: Switchboard, neighbours: Neighbours | None = None) -> None:
+        """neighbours: the other workers, who are to know which calls are here."""
         self._switchboard = switchboard
+        self.neighbours = neighbours or Neighbours()
         self._live: dict[str, Carrier] = {}
         self._resumes: dict[str, int] = {}
+        self._left: dict[str, asyncio.Event] = {}
+        """For calls that went on: set when their present connection is needed no more."""
 
     @property
     def host(self) -> Host:
@@ -60,6 +67,10 @@ class Lines:
             and self._resumes[call_id] < RESUMES_MAX
         )
 
+    def holder(self, call_id: str) -> str:
+        """The other worker that has this call. Empty: it is here, or nowhere."""
+        return self.neighbours.holder(CALL + call_id)
+
     async def begin(self, carrier: Carrier, call_id: str, traceparent: str = "", known: Sequence[Fact] = ()) -> None:
         """Carry a call from its beginning to its end, whatever connections it ends on."""
         if not await self.ready():
@@ -70,15 +81,20 @@ class Lines:
             return
         self._live[call_id] = carrier
         self._resumes[call_id] = 0
+        self.neighbours.hold(CALL + call_id)
         try:
-            outcome = await self.host.call(carrier, self._switchboard.agent, call_id, traceparent, known)
+            try:
+                outcome = await self.host.call(carrier, self._switchboard.agent, call_id, traceparent, known)
+            finally:
+                last = self._live.pop(call_id)
+                del self._resumes[call_id]
+                self.neighbours.leave(CALL + call_id)
+            await last.hang_up(outcome.reason)
         finally:
-            last = self._live.pop(call_id)
-            del self._resumes[call_id]
-        await last.hang_up(outcome.reason)
+            self._let_go(call_id)
 
     async def resume(self, carrier: Carrier, call_id: str, tell: Callable[[], None]) -> bool:
-        """Go on with a call on this connection, until that ends; `tell` is called when it begins. False: it cannot be."""
+        """Go on with a call on this connection, until the call ends or has another; `tell` is called when it begins. False: it cannot be."""
         session = self.host.session(call_id)
         if session is None or not self.is_open(call_id):
             return False
@@ -90,8 +106,17 @@ class Lines:
             if self.is_open(call_id) and session.resume(carrier):
                 self._live[call_id] = carrier
                 self._resumes[call_id] += 1
+                self._let_go(call_id)
+                left = self._left[call_id] = asyncio.Event()
                 tell()
-                await carrier.carried.wait()
+                await (
+                    left.wait()
+                )  # the server cuts a connection off whose callable returns, and the goodbye is still to come
                 return True
             await asyncio.sleep(0)
         return False
+
+    def _let_go(self, call_id: str) -> None:
+        """The connection on which a call went on is needed no more."""
+        if left := self._left.pop(call_id, None):
+            left.set()

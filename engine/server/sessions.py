@@ -9,9 +9,10 @@ from starlette.types import Receive, Scope, Send
 from engine.errors import TransportClosed
 from engine.server.gate import Door, Gate, chosen_subprotocol, headers_of
 from engine.server.lines import Carrier, Lines
+from engine.server.neighbours import Connection
 from engine.server.tokens import Tokens
 from engine.transports.asgi import direct_of
-from engine.transports.browser import Browser
+from engine.transports.browser import Browser, Hello
 
 log = logging.getLogger("engine.server")
 
@@ -58,13 +59,30 @@ class Sessions:
                 await refuse(scope, send, 429, refusal)
                 return
             await send({"type": "websocket.accept", "subprotocol": chosen_subprotocol(scope)})
-            browser = Browser(receive, send, direct_of(scope))
-            try:
-                hello = await browser.open()
-            except TransportClosed as error:
-                await browser.hang_up(str(error))
+            connection = Connection(receive)
+            browser = Browser(connection, send, direct_of(scope))
+            hello = await opened(browser)
+            if hello is None:
+                return
+            holder = self.holder(hello.resume)
+            if holder and await self._lines.neighbours.carry(holder, "/page/", {}, connection, send):
                 return
             await self.hold(browser, hello.resume, headers_of(scope).get(b"traceparent", b"").decode("latin-1"))
+
+    async def passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A page that comes back to a session of this worker's, which another one has let in."""
+        await receive()
+        await send({"type": "websocket.accept"})
+        browser = Browser(receive, send, direct_of(scope))
+        hello = await opened(browser)
+        if hello is not None:
+            await self.hold(browser, hello.resume, "")
+
+    def holder(self, resume: str) -> str:
+        """The other worker that has the session which a page may go on with. Empty: none."""
+        call_id, _, token = resume.partition(":")
+        holder = self._lines.holder(call_id)
+        return holder if holder and self._resumes.check(token, call_id) else ""
 
     async def hold(self, page: Page, resume: str, traceparent: str) -> None:
         """Carry a page that has said hello: in the session it was in, or in a new one."""
@@ -83,3 +101,12 @@ class Sessions:
         if not self._lines.is_open(call_id) or not self._resumes.check(token, call_id):
             return False
         return await self._lines.resume(page, call_id, lambda: page.ready(call_id, resume, resumed=True))
+
+
+async def opened(browser: Browser) -> Hello | None:
+    """What the page says first. None: nothing of use, and it has been closed."""
+    try:
+        return await browser.open()
+    except TransportClosed as error:
+        await browser.hang_up(str(error))
+        return None

@@ -1,4 +1,4 @@
-"""What the workers of one service must know of each other: which tokens were used, and where callers want to go.
+"""What the workers of one service must know of each other: which tokens were used, where callers want to go, and who holds which call.
 
 Each note is a file in a folder of this service's own: making a file that must not exist is atomic between processes, and a worker
 that crashes takes nothing with it. A note is written once or twice a call, so what it costs does not matter.
@@ -19,7 +19,9 @@ SWEEP_SECONDS = 60.0
 class Shared:
     """Notes between processes."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path, worker: str = "", clock: Callable[[], float] = time.time) -> None:
+        """worker: this process's name among them."""
+        self.worker = worker
         self._folder = folder
         self._clock = clock
         self._swept_at = clock()
@@ -53,6 +55,31 @@ class Shared:
         mine.unlink()
         return text
 
+    def hold(self, name: str) -> None:
+        """Say that this worker has what is named so, whoever had it before."""
+        self._sweep()
+        path = self._path("held", name)
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.symlink_to(self.worker)
+        draft.replace(path)
+
+    def leave(self, name: str) -> None:
+        """Say that this worker has it no more."""
+        if self.holder(name) == self.worker:
+            self._path("held", name).unlink(missing_ok=True)
+
+    def holder(self, name: str) -> str:
+        """The worker that has it. Empty: none that lives."""
+        try:
+            worker = os.readlink(self._path("held", name))
+        except OSError:
+            return ""
+        return worker if self.socket_of(worker).exists() else ""
+
+    def socket_of(self, worker: str) -> Path:
+        """Where a worker answers the others. Removed when it has ended."""
+        return self._folder / f"{worker}.sock"
+
     def _path(self, kind: str, name: str) -> Path:
         return self._folder / f"{kind}-{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:40]}"
 
@@ -63,5 +90,9 @@ class Shared:
         self._swept_at = now
         for path in list(self._folder.iterdir()):
             with suppress(FileNotFoundError):  # another process was quicker
-                if now - path.stat().st_mtime > KEPT_SECONDS:
+                if path.is_symlink():
+                    over = not self.socket_of(os.readlink(path)).exists()
+                else:
+                    over = path.suffix != ".sock" and now - path.stat().st_mtime > KEPT_SECONDS
+                if over:
                     path.unlink()

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
+import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -18,16 +20,17 @@ from engine.core.events import TransferFailed
 from engine.errors import AdapterError, TransportClosed
 from engine.server import twiml
 from engine.server.carrier import TwilioApi
-from engine.server.dialling import OVER, Dialler
+from engine.server.dialling import OVER, PLACED, Dialler
 from engine.server.gate import Door, headers_of
 from engine.server.lines import Lines
+from engine.server.neighbours import Connection
 from engine.server.sessions import refuse
 from engine.server.shared import Shared
 from engine.server.signatures import Form, genuine
 from engine.server.tokens import Tokens
 from engine.settings import TwilioSettings
 from engine.transports.asgi import HUNG_UP, direct_of
-from engine.transports.twilio import TRANSFERRED, Twilio
+from engine.transports.twilio import TRANSFERRED, Opening, Twilio
 
 log = logging.getLogger("engine.server")
 
@@ -39,13 +42,28 @@ FORM_SECONDS = 5.0
 FIELDS_MAX = 200
 TRANSFERS_MAX = 1_000
 """Callers being handed over; of those that nobody tells the end of, the oldest are forgotten first."""
+TOLD = frozenset({"status", "machine"})
+"""Webhooks that say something and ask nothing: for the worker that placed the call, and the one that carries it."""
 RANG_OUT = frozenset({"busy", "no-answer", "failed", "canceled"})
 """How a handed-over caller was not taken. Source: TwiML, <Dial>, DialCallStatus (2026)."""
+BASE = b"x-engine-base"
+"""The header that tells another worker our public address."""
 NOBODY = "Nobody could take your call. Goodbye."
 BUSY = "All lines are busy at the moment. Please call again later."
 CLOSED = "the telephone is not set up: TWILIO_AUTH_TOKEN is missing"
 FORGED = "the signature is not Twilio's"
 STALE = "the token is not valid"
+
+
+class Asked(Struct, frozen=True):
+    """A webhook that Twilio has signed."""
+
+    base: str
+    """Our address as Twilio knows it."""
+    fields: dict[str, str]
+
+
+read_asked = msgspec.json.Decoder(Asked).decode
 
 
 class Account:
@@ -149,24 +167,78 @@ class Webhooks:
             return asked
         if not await self._lines.ready() or not self._lines.host.has_room:
             return answer(twiml.say(BUSY))
-        return self._connect(*asked, request.headers.get("traceparent", ""))
+        return self._connect(asked, request.headers.get("traceparent", ""))
 
     async def after(self, request: Request) -> Response:
         """A stream has ended: hand the caller over where that was asked for, go on with a call that has not ended, else hang up."""
-        asked = await self._asked(request)
-        if isinstance(asked, Response):
-            return asked
-        call_sid = asked[1].get("CallSid", "")
-        if target := self._account.target_of(call_sid):
-            return answer(self._account.dial(asked[0], call_sid, target))
-        return self._connect(*asked) if self._lines.is_open(call_sid) else answer(twiml.hang_up())
+        return await self._settle(request, "after")
 
     async def dialled(self, request: Request) -> Response:
         """The call to whom the caller was handed over is over. Nobody took it: back to the agent, who tells them so."""
+        return await self._settle(request, "dialled")
+
+    async def bridged(self, request: Request) -> Response:
+        """The target has taken the caller: the session is over, though the call is not."""
+        return await self._settle(request, "bridged")
+
+    async def status(self, request: Request) -> Response:
+        """How a call gets on. One that is over has no caller to wait for."""
+        return await self._settle(request, "status")
+
+    async def machine(self, request: Request) -> Response:
+        """Who picked up a call of ours."""
+        return await self._settle(request, "machine")
+
+    async def passed_on(self, request: Request) -> Response:
+        """Something of a call of this worker's, which another one was asked."""
+        return self._answer(request.path_params["name"], read_asked(await request.body()))
+
+    async def _settle(self, request: Request, name: str) -> Response:
+        """Answer here, or let the worker answer that has the call; what is only told is told to all whom it concerns."""
         asked = await self._asked(request)
         if isinstance(asked, Response):
             return asked
-        fields = asked[1]
+        fields, neighbours = asked.fields, self._lines.neighbours
+        call_sid = fields.get("ParentCallSid" if name == "bridged" else "CallSid", "")
+        holders = {self._lines.holder(call_sid)}
+        if name in TOLD:
+            holders.add(neighbours.holder(PLACED + call_sid))
+        answers = [
+            await neighbours.ask(holder, f"/twilio/{name}", msgspec.json.encode(asked)) for holder in holders - {""}
+        ]
+        told = next((each for each in answers if each is not None), None)
+        if told is None or name in TOLD:
+            return self._answer(name, asked)
+        return Response(told.content, told.status_code, media_type=told.headers.get("content-type"))
+
+    def _answer(self, name: str, asked: Asked) -> Response:
+        """What this worker has to say."""
+        match name:
+            case "after":
+                return self._go_on(asked)
+            case "dialled":
+                return self._take_back(asked)
+            case "bridged":
+                parent = asked.fields.get("ParentCallSid", "")
+                self._account.missed(parent)
+                self._end(parent, TRANSFERRED)
+            case "status":
+                if over := self._dialler.note_status(asked.fields):
+                    self._end(over, HUNG_UP)
+            case "machine":
+                fact = self._dialler.note_machine(asked.fields)
+                if session := self._lines.host.session(asked.fields.get("CallSid", "")):
+                    session.post(fact)
+        return Response(status_code=204)
+
+    def _go_on(self, asked: Asked) -> Response:
+        call_sid = asked.fields.get("CallSid", "")
+        if target := self._account.target_of(call_sid):
+            return answer(self._account.dial(asked.base, call_sid, target))
+        return self._connect(asked) if self._lines.is_open(call_sid) else answer(twiml.hang_up())
+
+    def _take_back(self, asked: Asked) -> Response:
+        fields = asked.fields
         call_sid, outcome = fields.get("CallSid", ""), fields.get("DialCallStatus", "")
         target = self._account.missed(call_sid)
         session = self._lines.host.session(call_sid)
@@ -176,45 +248,16 @@ class Webhooks:
         if session is None or not self._lines.is_open(call_sid):
             return answer(twiml.say(NOBODY))
         session.post(TransferFailed(target=target, reason=outcome))
-        return self._connect(*asked)
-
-    async def bridged(self, request: Request) -> Response:
-        """The target has taken the caller: the session is over, though the call is not."""
-        asked = await self._asked(request)
-        if isinstance(asked, Response):
-            return asked
-        parent = asked[1].get("ParentCallSid", "")
-        self._account.missed(parent)
-        self._end(parent, TRANSFERRED)
-        return Response(status_code=204)
-
-    async def status(self, request: Request) -> Response:
-        """How a call gets on. One that is over has no caller to wait for."""
-        asked = await self._asked(request)
-        if isinstance(asked, Response):
-            return asked
-        if over := self._dialler.note_status(asked[1]):
-            self._end(over, HUNG_UP)
-        return Response(status_code=204)
-
-    async def machine(self, request: Request) -> Response:
-        """Who picked up a call of ours."""
-        asked = await self._asked(request)
-        if isinstance(asked, Response):
-            return asked
-        fact = self._dialler.note_machine(asked[1])
-        session = self._lines.host.session(asked[1].get("CallSid", ""))
-        if session is not None:
-            session.post(fact)
-        return Response(status_code=204)
+        return self._connect(asked)
 
     def _end(self, call_sid: str, reason: str) -> None:
         session = self._lines.host.session(call_sid)
         if session is not None:
             session.hang_up(reason)
 
-    def _connect(self, base: str, fields: dict[str, str], traceparent: str = "") -> Response:
+    def _connect(self, asked: Asked, traceparent: str = "") -> Response:
         """Put this call on a media stream. traceparent: the trace of whoever forwarded the webhook to us."""
+        base, fields = asked.base, asked.fields
         known = {
             "token": self._account.tickets.mint(TICKET_SECONDS, fields.get("CallSid", "")),
             "from": fields.get("From", ""),
@@ -224,8 +267,8 @@ class Webhooks:
         host = base.partition("://")[2]
         return answer(twiml.connect(f"wss://{host}/twilio/media", f"{base}/twilio/after", known))
 
-    async def _asked(self, request: Request) -> tuple[str, dict[str, str]] | Response:
-        """A signed webhook: our address as Twilio knows it, and the form's fields; or the refusal."""
+    async def _asked(self, request: Request) -> Asked | Response:
+        """A signed webhook; or the refusal."""
         if not self._account.settings.auth_token:
             return denied(403, CLOSED)
         with self._door.enter(request.scope) as refusal:
@@ -242,7 +285,7 @@ class Webhooks:
         query = request.scope["query_string"].decode("latin-1")
         path = path_of(request.scope) + (f"?{query}" if query else "")
         base = self._account.signed(request.scope, ("https", "http"), (path,), form)
-        return (base, dict(form)) if base else denied(403, FORGED)
+        return Asked(base, dict(form)) if base else denied(403, FORGED)
 
 
 class Media:
@@ -265,19 +308,45 @@ class Media:
             return
         await send({"type": "websocket.accept"})
         base = self._account.settings.public_url.rstrip("/") or address.replace("wss", "https", 1)
-        stream = Twilio(receive, send, functools.partial(self._account.transfer, base), direct_of(scope))
-        try:
-            opening = await stream.open()
-        except TransportClosed as error:
-            await stream.hang_up(str(error))
+        connection = Connection(receive)
+        stream = self._stream(scope, connection, send, base)
+        opening = await opened(stream)
+        if opening is None:
             return
         if not self._account.tickets.redeem(opening.custom_parameters.get("token", ""), opening.call_sid):
             log.warning("refused a media stream: its token is not valid now", extra={"path": scope["path"]})
             await stream.hang_up(STALE)
             return
+        holder = self._lines.holder(opening.call_sid)
+        if holder and await self._lines.neighbours.carry(holder, "/media/", {BASE.decode(): base}, connection, send):
+            return
+        await self._hold(stream, opening)
+
+    async def passed_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A stream of a call of this worker's, which another one has let in."""
+        await receive()
+        await send({"type": "websocket.accept"})
+        stream = self._stream(scope, receive, send, headers_of(scope).get(BASE, b"").decode("latin-1"))
+        opening = await opened(stream)
+        if opening is not None:
+            await self._hold(stream, opening)
+
+    def _stream(self, scope: Scope, receive: Receive, send: Send, base: str) -> Twilio:
+        return Twilio(receive, send, functools.partial(self._account.transfer, base), direct_of(scope))
+
+    async def _hold(self, stream: Twilio, opening: Opening) -> None:
         if not await self._lines.resume(stream, opening.call_sid, lambda: None):
-            known = self._dialler.facts_of(opening.call_sid)
+            known = await self._dialler.facts_of(opening.call_sid)
             await self._lines.begin(stream, opening.call_sid, opening.custom_parameters.get("traceparent", ""), known)
+
+
+async def opened(stream: Twilio) -> Opening | None:
+    """What the stream says of itself. None: nothing of use, and it has been closed."""
+    try:
+        return await stream.open()
+    except TransportClosed as error:
+        await stream.hang_up(str(error))
+        return None
 
 
 def answer(document: str) -> Response:

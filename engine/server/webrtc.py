@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from engine.errors import TransportClosed
 from engine.server.gate import Door, Gate
+from engine.server.neighbours import Neighbours, as_told, client_of
 from engine.server.sessions import Sessions
 from engine.settings import WebRTCSettings
 
@@ -29,14 +30,19 @@ OFFER_BYTES_MAX = 32 * 1024
 OFFER_SECONDS = 10.0
 """How long the offer itself may take to arrive."""
 STOP_SECONDS = 5.0
+RESUME = "engine-resume"
+"""A header with what `ready` gave, of a page that comes back: its session may be in another worker."""
 MISSING = "WebRTC needs the extra: pip install 'engine[webrtc]'"
 
 
 class Offers:
     """The route, and the connections that came of it."""
 
-    def __init__(self, sessions: Sessions, gate: Gate, door: Door, settings: WebRTCSettings) -> None:
+    def __init__(
+        self, sessions: Sessions, gate: Gate, door: Door, settings: WebRTCSettings, neighbours: Neighbours
+    ) -> None:
         self._sessions = sessions
+        self._neighbours = neighbours
         self._gate = gate
         self._door = door
         self._servers = ice_servers(settings)
@@ -65,7 +71,21 @@ class Offers:
             return self._refuse(request, 408, "the offer did not arrive")
         if offer is None:
             return self._refuse(request, 413, f"an offer has at most {OFFER_BYTES_MAX} bytes")
-        return await self._answer(request, offer)
+        return await self._answer_elsewhere(request, offer) or await self._answer(request, offer)
+
+    async def passed_on(self, request: Request) -> Response:
+        """The offer of a page that comes back to a session of this worker's, which another one has let in."""
+        return await self._answer(Request(as_told(request.scope), request.receive), (await request.body()).decode())
+
+    async def _answer_elsewhere(self, request: Request, offer: str) -> Response | None:
+        """The answer of the worker that has the page's session. None: none has, or it has ended."""
+        holder = self._sessions.holder(request.headers.get(RESUME, ""))
+        if not holder:
+            return None
+        answer = await self._neighbours.ask(holder, "/offer", offer.encode(), client_of(request.scope))
+        if answer is None:
+            return None
+        return self._open_to(request, Response(answer.content, 201, media_type="application/sdp"))
 
     async def stop(self) -> None:
         """Give up the connections that have not become calls, and wait for all to be closed. Calls have been drained before."""
@@ -113,7 +133,7 @@ class Offers:
         response.headers["vary"] = "Origin"
         if origin and self._gate.knows(origin, request.headers.get("host", "")):
             response.headers["access-control-allow-origin"] = origin
-            response.headers["access-control-allow-headers"] = "authorization, content-type"
+            response.headers["access-control-allow-headers"] = f"authorization, content-type, {RESUME}"
             response.headers["access-control-allow-methods"] = "GET, POST"
         return response
 

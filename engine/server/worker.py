@@ -1,7 +1,7 @@
 """One worker of a service: a process with its own event loop, which is handed connections and says how it is doing.
 
 The channel to the supervisor is a pair of sockets that keep packets apart. First comes what all workers share; then connections,
-one in each packet; back go statuses. When the supervisor is gone, the worker lets its calls end and goes too.
+one in each packet; back go statuses. What concerns another worker's call goes over that worker's own socket (`neighbours`). When the supervisor is gone, the worker lets its calls end and goes too.
 """
 
 import asyncio
@@ -9,12 +9,14 @@ import socket
 from pathlib import Path
 
 import msgspec
+import uvicorn
 from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.config import Config
 from engine.server.app import App, create_app
-from engine.server.serve import Server, make_server, spare_collector
+from engine.server.protocols import Http, WebSocket
+from engine.server.serve import MESSAGE_BYTES_MAX, Server, make_server, spare_collector
 from engine.server.shared import Shared
 
 STATUS_SECONDS = 0.025
@@ -31,6 +33,8 @@ class Hello(Struct, frozen=True):
     """With which tokens are signed."""
     folder: str
     """For notes between them."""
+    name: str
+    """Of this one."""
 
 
 class Status(Struct, frozen=True):
@@ -120,12 +124,34 @@ class Channel:
             connection.close()
 
 
+async def answer_others(server: Server, app: App, path: Path) -> asyncio.Server:
+    """Let the other workers ask this one. Nobody else reaches a socket in their folder."""
+    inner = uvicorn.Config(
+        app.private,
+        ws=WebSocket,
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        http=Http,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        lifespan="off",
+    )
+    inner.load()
+    return await asyncio.get_running_loop().create_unix_server(
+        lambda: Http(config=inner, server_state=server.server_state, app_state={}), path
+    )
+
+
 async def work(config: Config, channel: socket.socket) -> None:
     """Take the connections that the supervisor hands over, until it or a signal says otherwise."""
     hello = read_hello(channel.recv(PACKET_BYTES_MAX))
     config = replace(config, server=replace(config.server, secret=hello.secret))
-    app = create_app(config=config, shared=Shared(Path(hello.folder)))
+    shared = Shared(Path(hello.folder), hello.name)
+    app = create_app(config=config, shared=shared)
     server = make_server(app, config)
+    among = await answer_others(server, app, shared.socket_of(hello.name))
     try:
         await app.switchboard.ready()
         spare_collector()
@@ -134,4 +160,5 @@ async def work(config: Config, channel: socket.socket) -> None:
         await server.serve([])
         ending.close()
     finally:
+        among.close()
         await app.switchboard.stop()

@@ -17,7 +17,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from engine.server.shared import Shared
 from engine.server.worker import PACKET_BYTES_MAX, Hello, Status, encode, read_status
 
 log = logging.getLogger("engine.server")
@@ -35,6 +37,8 @@ class Worker:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
+        self.name = ""
+        """The process's, among the workers."""
         self.channel: socket.socket | None = None
         self.status = Status()
         self.spoken = False
@@ -111,7 +115,8 @@ class Supervisor:
     def _begin(self, worker: Worker) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        ours.send(encode(Hello(self._secret, self._folder.name)))
+        worker.name = secrets.token_hex(4)
+        ours.send(encode(Hello(self._secret, self._folder.name, worker.name)))
         # In a session of its own, so that Ctrl-C reaches it through us and not twice.
         worker.process = subprocess.Popen(  # noqa: S603 - our own command
             [*self._command, str(theirs.fileno())], pass_fds=[theirs.fileno()], start_new_session=True
@@ -127,6 +132,8 @@ class Supervisor:
             self._selector.unregister(worker.channel)
             worker.channel.close()
         worker.process, worker.channel, worker.status = None, None, Status()
+        # Its calls have ended with it: nobody is to ask it any more.
+        Shared(Path(self._folder.name)).socket_of(worker.name).unlink(missing_ok=True)
         if self._ending:
             return
         if lived >= YOUNG_SECONDS:

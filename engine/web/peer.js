@@ -65,7 +65,7 @@ export class Peer extends EventTarget {
     await gathered(peer);
     const answer = await ask(this.token, {
       method: "POST",
-      headers: { "content-type": "application/sdp" },
+      headers: { "content-type": "application/sdp", ...(this.resume && { "engine-resume": this.resume }) },
       body: peer.localDescription.sdp,
     });
     if (!answer.ok) throw new Error(`${answer.status}`);

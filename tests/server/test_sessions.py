@@ -93,6 +93,23 @@ def test_a_page_that_lost_its_connection_goes_on_with_its_session() -> None:
     run(main())
 
 
+def test_a_session_that_went_on_says_goodbye_on_its_last_connection() -> None:
+    async def main() -> None:
+        async with serving(make_config()) as server:
+            async with page(server.ws) as visitor:
+                ready = await visitor.until(type="ready")
+                visitor.socket.transport.abort()
+            hello = json.dumps({"type": "hello", "rate": 48_000, "resume": ready["resume"]})
+            async with page(server.ws, hello) as again:
+                assert (await again.until(type="ready"))["resumed"]
+                server.app.switchboard.host.session(ready["session"]).hang_up("all was said")  # type: ignore[union-attr]
+                assert (await again.until(type="bye"))["reason"] == "all was said"
+                await again.socket.wait_closed()
+            assert again.socket.close_code == 1000
+
+    run(main())
+
+
 def test_a_page_that_knows_first_that_its_connection_is_dead_takes_over() -> None:
     async def main() -> None:
         async with serving(make_config()) as server, page(server.ws) as old:

@@ -3,7 +3,11 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
+import socket
+import stat
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +19,7 @@ import pytest
 from engine.load import machine
 from engine.load.served import Served, own_server
 from engine.sandbox.twilio_line import Refused, Stream, Webhook
+from engine.server.workers import Supervisor
 from tests.transports.wires import run
 
 SETTINGS = """\
@@ -102,6 +107,64 @@ def test_a_worker_that_crashes_takes_only_its_own_calls_and_is_replaced(tmp_path
     run(main())
 
 
+def form(number: int) -> dict[str, str]:
+    return {"CallSid": f"CA{number:032x}", "CallStatus": "in-progress"}
+
+
+def facts_in(folder: Path) -> list[str]:
+    """What was written of the one call that there was."""
+    [journal] = (folder / "calls").glob("*.jsonl")
+    return re.findall(r'"type":"(\w+)"', journal.read_text())
+
+
+def test_a_stream_that_breaks_goes_on_whichever_worker_it_comes_back_to(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service(tmp_path) as served:
+            webhook = Webhook(served.token, served.url)
+            told = await webhook.incoming(f"CA{1:032x}")
+            for _ in range(4):  # each time to the worker with fewer connections, so now to this one and now to that
+                async with stream(served, told.media_url, f"CA{1:032x}", told.parameters) as each:
+                    await each.until(lambda: any(each.played))
+                    each.abort()
+                told = await webhook.post("/twilio/after", form(1))
+                assert told.verb == "Connect"
+            await webhook.tell("/twilio/status", {**form(1), "CallStatus": "completed"})
+            await until_forgotten(webhook, 1)
+        facts = facts_in(tmp_path)
+        assert (facts.count("SessionStarted"), facts.count("TransportResumed")) == (1, 3)
+        assert facts.count("TransportLost") == 4
+
+    run(main())
+
+
+async def until_forgotten(webhook: Webhook, number: int) -> None:
+    """Nobody has the call any more, and Twilio is told to hang up."""
+    while (await webhook.post("/twilio/after", form(number))).verb != "Hangup":
+        pass
+
+
+def test_a_call_of_a_worker_that_crashed_is_hung_up_by_the_others(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with service(tmp_path) as served:
+            webhook = Webhook(served.token, served.url)
+            async with contextlib.AsyncExitStack() as calls:
+                streams = [await playing(calls, served, number) for number in range(1, 5)]
+                busiest = max(workers_of(served), key=lambda pid: machine.sample([pid]).journals)
+                os.kill(busiest, signal.SIGKILL)
+                closing = [asyncio.create_task(each.until_closed()) for each in streams]
+                await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
+                lost = next(number for number, each in enumerate(streams, 1) if each.closed)
+                with contextlib.suppress(
+                    httpx.TransportError
+                ):  # one more connection may have gone to the one that died
+                    await webhook.post("/twilio/after", form(lost))
+                assert (await webhook.post("/twilio/after", form(lost))).verb == "Hangup"
+                for task in closing:
+                    task.cancel()
+
+    run(main())
+
+
 async def knock_until_refused(served: Served) -> None:
     """Both workers tell within a moment that they are full. Raises Refused then."""
     while True:
@@ -121,3 +184,13 @@ def test_callers_are_spread_and_one_too_many_is_told_so(tmp_path: Path) -> None:
             assert (await client.get(f"{served.url}/healthz")).status_code == 200
 
     run(main())
+
+
+def test_only_this_user_reaches_what_workers_say_to_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        supervisor = Supervisor(listening, ["true"], 2, "a secret of some length", lambda: None)
+        [folder] = tmp_path.iterdir()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        supervisor._end()
+    assert list(tmp_path.iterdir()) == []
