@@ -67,7 +67,7 @@ class Supervisor:
         ready: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """command: starts a worker; the number of its channel is added. ready: called once, when the first one takes calls."""
+        """command: starts a worker; the number of its channel is added. ready: called once, when all of them take calls that can."""
         self._listening = listening
         self._command = list(command)
         self._secret = secret or secrets.token_urlsafe(32)
@@ -98,6 +98,7 @@ class Supervisor:
                     break
                 for key, _ in self._selector.select(LOOK_SECONDS):
                     key.data()
+                self._announce()
         finally:
             self._end()
         return 0 if self._told else 1
@@ -161,7 +162,11 @@ class Supervisor:
             worker.channel, worker.status = None, Status(calls=worker.status.calls)
             return
         worker.status, worker.spoken = read_status(packet), True
-        if worker.status.ready and not self._told:
+
+    def _announce(self) -> None:
+        """Say that calls are taken, once all workers do: the first alone would get all the first callers."""
+        ready = [worker.status.ready for worker in self.workers]
+        if not self._told and any(ready) and all(ready[n] or self.workers[n].deaths for n in range(len(ready))):
             self._told = True
             self._ready()
 

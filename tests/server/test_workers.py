@@ -92,16 +92,21 @@ def test_a_worker_that_crashes_takes_only_its_own_calls_and_is_replaced(tmp_path
             async with contextlib.AsyncExitStack() as calls:
                 # Enough of them that each worker has some, however close together their connections came.
                 streams = [await playing(calls, served, number) for number in range(1, 7)]
-                os.kill(before[0], signal.SIGKILL)
+                busiest = max(before, key=lambda pid: machine.sample([pid]).journals)
+                os.kill(busiest, signal.SIGKILL)
                 closing = [asyncio.create_task(each.until_closed()) for each in streams]
                 await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
-                await playing(calls, served, 7)
+                with contextlib.suppress(
+                    httpx.TransportError
+                ):  # one connection may still have gone to the one that died
+                    await playing(calls, served, 7)
+                await playing(calls, served, 8)
                 survivors = [each for each in streams if not each.closed]
                 assert 0 < len(survivors) < len(streams)
                 for task in closing:
                     task.cancel()
-            while len(set(workers_of(served)) - {before[0]}) < 2:
-                async with await stream_of(served, 4) as later:
+            while len(set(workers_of(served)) - {busiest}) < 2:
+                async with await stream_of(served, 9) as later:
                     await later.until(lambda: any(later.played))
 
     run(main())
