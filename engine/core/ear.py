@@ -72,7 +72,7 @@ def tend(state: State) -> tuple[State, Commands]:
     if ear.retry_at is not None and state.at >= ear.retry_at:
         return _listen(state, ear.provider)
     if not ear.open and ear.retry_at is None and state.at >= ear.asked_at + policy.asr_open_ns:
-        return _recover(state, FailureKind.TIMEOUT, 0)
+        return _recover(state, FailureKind.TIMEOUT)
     if ear.down_at is not None:
         down = state.at - ear.down_at
         if down >= policy.asr_farewell_ns and not ear.lost:
@@ -88,12 +88,12 @@ def _judge(state: State) -> tuple[State, Commands]:
     if voices == ear.judged:
         return state, NOTHING
     state = replace(state, ear=replace(ear, judged=voices, unheard=ear.unheard + 1))
-    return _recover(state, FailureKind.TIMEOUT, 0) if state.ear.unheard == DEAF_VOICES else (state, NOTHING)
+    return _recover(state, FailureKind.TIMEOUT) if state.ear.unheard == DEAF_VOICES else (state, NOTHING)
 
 
 def _first(state: State) -> int:
     place = choose(state.setup.asr, state.outages.asr)
-    assert place is not None, "an ear without a recogniser"
+    assert place is not None
     return place
 
 
@@ -103,12 +103,12 @@ def _listen(state: State, provider: int) -> tuple[State, Commands]:
     return replace(state, ear=ear), (StartASR(ear=number, provider=state.setup.asr[provider]),)
 
 
-def _recover(state: State, kind: FailureKind, retry_ns: int) -> tuple[State, Commands]:
+def _recover(state: State, kind: FailureKind, retry_ns: int = 0) -> tuple[State, Commands]:
     """A few tries of the same one, unless it refused; then the next; after the last, the first again, for as long as we may."""
     ear, policy = state.ear, state.setup.policy
     down_at = state.at if ear.down_at is None else ear.down_at
     down = replace(ear, open=False, tries=ear.tries + 1, down_at=down_at)
-    state, stop = replace(state, ear=down), StopASR(ear=ear.number)
+    stop = StopASR(ear=ear.number)
     names, out, tried = state.setup.asr, state.outages.asr, (*ear.tried, ear.provider)
     other, is_out = choose(names, out, tried), names[ear.provider] in out
     if is_worth_retrying(policy, kind, failures=down.tries, retry_ns=retry_ns, others=other is not None, out=is_out):

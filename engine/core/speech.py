@@ -27,7 +27,9 @@ def choose_voice(state: State, event: SessionStarted) -> tuple[State, Commands]:
 def _with_voice(state: State) -> State:
     """A run begins: in the voice of the last one, unless other calls know that it fails."""
     playout, names = state.playout, state.setup.tts
-    voice = keep_or_leave(playout.voice, names, state.outages.tts) if names else 0
+    if not names:
+        return state
+    voice = keep_or_leave(playout.voice, names, state.outages.tts)
     return state if voice == playout.voice else replace(state, playout=replace(playout, voice=voice, tries=0))
 
 

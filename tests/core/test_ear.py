@@ -1,8 +1,9 @@
 """The recogniser: reconnected, replaced, given up."""
 
-from engine.core.policy import Setup
+from engine.core.policy import Policy, Setup
 from tests.script import check
 
+THREE = Setup(asr=("ear", "spare", "third"), llm=("model",), tts=("voice",))
 CALLED = Setup(asr=("ear", "spare"), llm=("model",), tts=("voice",))
 GIVEN = Setup(asr=("ear",), llm=("model",), tts=("voice",))
 
@@ -295,3 +296,105 @@ def test_the_first_recogniser_is_tried_again_once_another_has_worked_and_failed(
         CALLED,
     )
     assert state.ear.provider == 0
+
+
+def test_a_replacement_is_given_as_many_tries_as_the_first() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   asr failed closed                       -> stop asr
+        700   timer                                   -> asr e2
+        800   asr failed closed                       -> stop asr, asr e3 by=spare
+        900   asr failed closed                       -> stop asr
+        1100  timer                                   -> asr e4 by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_after_the_last_one_they_are_all_tried_again_in_their_order() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   asr failed rejected                     -> stop asr, asr e2 by=spare
+        600   asr failed rejected                     -> stop asr
+        2600  timer                                   -> asr e3 by=ear
+        2700  asr failed rejected                     -> stop asr, asr e4 by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_each_further_try_waits_twice_as_long() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   asr failed closed                       -> stop asr
+        700   timer                                   -> asr e2
+        800   asr failed closed                       -> stop asr
+        1200  timer                                   -> asr e3
+        1300  asr failed closed                       -> stop asr
+        2100  timer                                   -> asr e4
+        """,
+        Setup(asr=("ear",), llm=("model",), tts=("voice",), policy=Policy(retries=3)),
+    )
+
+
+def test_one_that_asks_for_a_longer_wait_than_callers_have_is_passed_over() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   asr failed rate_limited retry=2000      -> stop asr
+        2500  timer                                   -> asr e2
+        2600  asr open
+        2700  asr final "and"                          [Transcribing]
+        2800  asr failed rate_limited retry=2001      -> stop asr, asr e3 by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_one_that_fails_here_and_elsewhere_is_not_tried_again() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        300   outages {"asr":["ear"]}
+        500   asr failed closed                       -> stop asr, asr e2 by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_an_outage_never_leads_back_to_one_that_has_failed_in_this_call() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   asr failed rejected                     -> stop asr, asr e2 by=spare
+        600   outages {"asr":["spare"]}               -> stop asr, asr e3 by=third
+        """,
+        THREE,
+    )
+
+
+def test_one_chosen_for_an_outage_has_all_its_tries() -> None:
+    check(
+        """
+        0     asr open                                 [Idle]
+        500   asr failed closed                       -> stop asr
+        600   outages {"asr":["ear"]}                 -> asr e2 by=spare
+        700   asr failed closed                       -> stop asr
+        900   timer                                   -> asr e3 by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_a_call_that_is_being_hung_up_waits_for_no_recogniser() -> None:
+    state = check(
+        """
+        1000  end "bye"                               -> hang up "bye"  [Idle]
+        6000
+        """,
+        CALLED,
+    )
+    assert state.deadlines.wall_ns == CALLED.policy.call_ns_max

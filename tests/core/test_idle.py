@@ -83,17 +83,18 @@ def test_a_recogniser_that_hears_a_turn_begin_ends_the_silence() -> None:
 
 
 def test_keys_that_may_go_on_are_no_silence() -> None:
-    check(
+    state = check(
         """
         500   key 4                                    [Transcribing]
         2500  timer                                   -> open r1, llm r1 "4"  [Generating]
         """,
         HASTY,
     )
+    assert state.idle.prompts == 0
 
 
 def test_words_that_may_go_on_are_no_silence() -> None:
-    check(
+    state = check(
         """
         0     asr open                                 [Idle]
         500   asr final "on Monday and"                [Transcribing]
@@ -101,6 +102,7 @@ def test_words_that_may_go_on_are_no_silence() -> None:
         """,
         Setup(asr=("ear",), llm=("model",), tts=("voice",), policy=HASTY.policy),
     )
+    assert state.idle.prompts == 0
 
 
 def test_nobody_is_asked_while_the_line_is_lost() -> None:

@@ -324,3 +324,17 @@ def test_where_all_voices_are_out_the_first_speaks() -> None:
         """,
         CALLED,
     )
+
+
+def test_a_voice_chosen_for_an_outage_has_all_its_tries() -> None:
+    check(
+        ASKED
+        + """
+        720   tts r1 c1 failed unavailable            -> cancel tts r1, tts r1 "It is noon.", tts r1 "And then it is one."
+        730   interrupt                               -> clear r1, cancel tts r1  [Cancelled]
+        740   outages {"tts":["voice"]}
+        750   say "Noon."                             -> open r2, tts r2 "Noon." by=spare  [Generating]
+        760   tts r2 c1 failed unavailable            -> cancel tts r2, tts r2 "Noon." by=spare
+        """,
+        CALLED,
+    )
