@@ -33,8 +33,8 @@ def word_count(text: str) -> int:
 
 @lru_cache(maxsize=16)
 def _phrases(phrases: tuple[str, ...]) -> tuple[str, ...]:
-    """Normalised, the longest first."""
-    return tuple(sorted(map(normalised, phrases), key=len, reverse=True))
+    """Normalised, each before those it begins with."""
+    return tuple(sorted(map(normalised, phrases), reverse=True))
 
 
 def is_backchannel(text: str, backchannels: tuple[str, ...]) -> bool:
@@ -117,7 +117,7 @@ def trailing_digits(text: str) -> int:
 
 
 @lru_cache(maxsize=512)
-def completeness(text: str, question: str = "", language: str = "en") -> Completeness:
+def completeness(text: str, question: str, language: str) -> Completeness:
     """How finished `text` sounds as an answer to `question`, what the agent said last. language: of both, as in BCP 47."""
     bare, words = text.rstrip(), normalised(text)
     last = words.rpartition(" ")[2]

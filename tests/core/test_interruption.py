@@ -493,6 +493,20 @@ def test_a_yeah_answers_when_no_more_than_the_margin_of_the_question_is_unheard(
     check(heard.format(999, ""))
 
 
+def test_a_yeah_in_the_middle_of_an_answer_that_goes_on_after_a_question_is_a_backchannel() -> None:
+    check(
+        QUESTION.replace("1910  llm r1 done", "1910")
+        + """
+        2400  caller speaks
+        2520  timer                                   -> pause r1
+        2521  paused r1 1900
+        2560  asr final "yeah"
+        2600  caller quiet
+        2950  timer                                   -> resume r1
+        """
+    )
+
+
 def test_a_yeah_to_a_question_that_is_not_yet_made_into_sound_is_a_backchannel() -> None:
     check(
         ASKED

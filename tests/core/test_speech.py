@@ -229,8 +229,7 @@ def test_nothing_is_given_up_while_the_line_is_lost() -> None:
 
 
 def test_an_answer_in_very_many_pieces_is_spoken_to_its_end() -> None:
-    pieces = 300
-    short = LIMITS.chunks // 2
+    pieces, short, long = 220, LIMITS.chunks // 2, LIMITS.chunk_chars // len("Yes. ")
     lines = [
         '500 typed "hello"',
         *(f'{600 + i} llm r1 "Yes. "' for i in range(pieces)),
@@ -238,13 +237,13 @@ def test_an_answer_in_very_many_pieces_is_spoken_to_its_end() -> None:
         "960 playing r1",
     ]
     written = play("\n".join(lines), ALONE).state
-    sizes = [len(chunk.text) for chunk in ledger_of_first_run(written).chunks]
-    # Long pieces once half the pieces an answer may have are spent on short ones.
-    assert sizes[:short] == [len("Yes.")] * short
-    assert len(sizes) <= short + 3
-    assert sum(size + 1 for size in sizes) == pieces * len("Yes. ")
-    lines += [f"{1000 + i} tts r1 c{i + 1} done 10" for i in range(len(sizes))]
-    heard = play("\n".join([*lines, f"3000 played r1 {10 * len(sizes)}"]), ALONE).state
+    chunks = ledger_of_first_run(written).chunks
+    # Long pieces, as soon as they are full, once half the pieces an answer may have are spent on short ones.
+    assert [chunk.text for chunk in chunks[:short]] == ["Yes."] * short
+    assert (len(chunks[short].text), chunks[short].asked_at) == (LIMITS.chunk_chars - 1, (600 + short + long - 1) * MS)
+    assert " ".join(chunk.text for chunk in chunks[short:]) == " ".join(["Yes."] * (pieces - short))
+    lines += [f"{1000 + i} tts r1 c{i + 1} done 10" for i in range(len(chunks))]
+    heard = play("\n".join([*lines, f"3000 played r1 {10 * len(chunks)}"]), ALONE).state
     assert heard.response.past[-1].end is RunEnd.FINISHED
 
 

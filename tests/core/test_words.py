@@ -168,7 +168,7 @@ def test_digits_at_the_end_are_counted_spoken_or_written(text: str, count: int) 
     ],
 )
 def test_how_finished_words_sound(text: str, question: str, expected: Completeness) -> None:
-    assert completeness(text, question) is expected
+    assert completeness(text, question, "en") is expected
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,20 @@ def test_how_finished_words_sound(text: str, question: str, expected: Completene
     ],
 )
 def test_another_language_is_judged_by_punctuation_and_numbers(text: str, expected: Completeness) -> None:
-    assert completeness(text, language="de") is expected
+    assert completeness(text, "", "de") is expected
 
 
 def test_every_english_is_english() -> None:
-    assert completeness("on Monday and", language="en-GB") is UNFINISHED
+    assert completeness("on Monday and", "", "en-GB") is UNFINISHED
+
+
+@pytest.mark.parametrize("mark", ["...", "…", ",", "-", ":", "，", "、", "،"])
+def test_a_mark_that_goes_on_is_believed_in_any_language(mark: str) -> None:
+    assert completeness(f"yes{mark} ", "", "en") is UNFINISHED
+    assert completeness(f"ja{mark} ", "", "de") is UNFINISHED
+
+
+@pytest.mark.parametrize("mark", [".", "?", "!", "。", "？", "！", "؟", "।"])
+def test_a_mark_that_ends_is_believed_in_any_language(mark: str) -> None:
+    assert completeness(f"in Paris{mark} ", "", "en") is FINISHED
+    assert completeness(f"in Paris{mark} ", "", "de") is FINISHED
