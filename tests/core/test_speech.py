@@ -240,7 +240,7 @@ def test_an_answer_in_very_many_pieces_is_spoken_to_its_end() -> None:
     chunks = ledger_of_first_run(written).chunks
     # Long pieces, as soon as they are full, once half the pieces an answer may have are spent on short ones.
     assert [chunk.text for chunk in chunks[:short]] == ["Yes."] * short
-    assert (len(chunks[short].text), chunks[short].asked_at) == (LIMITS.chunk_chars - 1, (600 + short + long - 1) * MS)
+    assert chunks[short].asked_at == (600 + short + long - 1) * MS
     assert " ".join(chunk.text for chunk in chunks[short:]) == " ".join(["Yes."] * (pieces - short))
     lines += [f"{1000 + i} tts r1 c{i + 1} done 10" for i in range(len(chunks))]
     heard = play("\n".join([*lines, f"3000 played r1 {10 * len(chunks)}"]), ALONE).state
