@@ -12,8 +12,12 @@ stdout. A module is imported when its command is asked for, so that `engine --he
 
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    from engine.replay.reader import Journal
 
 COMMANDS: dict[str, str] = {
     "call": "hold one conversation with a recorded caller",
@@ -40,6 +44,16 @@ COMMANDS: dict[str, str] = {
 def add_config(parser: ArgumentParser) -> None:
     """The option that every command with a configuration has."""
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings in TOML (see docs/configuration.md)")
+
+
+def reservations(journal: "Journal") -> list[str]:
+    """What must be said beside anything that was told from a journal, once it has been read: changed, torn."""
+    found = []
+    if journal.changed:
+        found.append(f"{journal.path} was changed: {journal.changed}; what is told may not be what happened.")
+    if journal.tear:
+        found.append(f"{journal.path} is torn after {journal.events} events: {journal.tear}.")
+    return found
 
 
 def readable(path: Path) -> Path:

@@ -2,10 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.cli import readable
+from engine.cli import readable, reservations
 from engine.replay.delta import Change
 from engine.replay.diff import Parting, between, with_rules
 from engine.replay.journal import Step, shown
@@ -30,13 +30,13 @@ def run(arguments: Namespace) -> int:
     """0: alike; 1: they part."""
     with Journal(readable(arguments.first)) as first:
         if arguments.second is None:
-            return _show(with_rules(first), "as recorded", "today's rules")
+            return _show(with_rules(first), "as recorded", "today's rules", first)
         with Journal(readable(arguments.second)) as second:
             steps = between(first, second, exact=arguments.exact)
-            return _show(steps, str(arguments.first), str(arguments.second))
+            return _show(steps, str(arguments.first), str(arguments.second), first, second)
 
 
-def _show(steps: Iterator[Step | Parting], left: str, right: str) -> int:
+def _show(steps: Iterator[Step | Parting], left: str, right: str, *journals: Journal) -> int:
     context, common, count = Context(), deque[str](maxlen=BEFORE), 0
     for step in steps:
         if isinstance(step, Parting):
@@ -44,11 +44,20 @@ def _show(steps: Iterator[Step | Parting], left: str, right: str) -> int:
             print(f"--- {left}\n+++ {right}")
             print("\n".join(f"  {line}" for line in common))
             _show_sides(step, context)
+            _reserve(journals)
             return 1
         common.append(_line(step, context))
         count += 1
     print(f"alike in all {count} steps")
-    return 0
+    return _reserve(journals)
+
+
+def _reserve(journals: Sequence[Journal]) -> int:
+    """Say what must be said beside it; 1 where a file was changed."""
+    for journal in journals:
+        for line in reservations(journal):
+            print(f"! {line}")
+    return 1 if any(journal.changed for journal in journals) else 0
 
 
 def _show_sides(parting: Parting, context: Context) -> None:

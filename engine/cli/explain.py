@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from engine.cli import readable
+from engine.cli import readable, reservations
 from engine.errors import JournalError
 from engine.replay.explain import explain
 from engine.replay.reader import Journal
@@ -32,6 +32,6 @@ def run(arguments: Namespace) -> int:
             print(line)
         if parted >= 0:
             print(f"! From step {parted} on today's rules decide otherwise; told up to there (engine diff says more).")
-        elif journal.tear:
-            print(f"! The recording is torn ({journal.tear}); told up to there.")
-    return 0
+        for line in reservations(journal):
+            print(f"! {line}")
+        return 1 if journal.changed else 0

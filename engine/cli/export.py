@@ -45,7 +45,10 @@ def named(asked: list[Path]) -> Iterator[Path]:
     """The journals meant. Raises ConfigError."""
     for path in asked:
         if path.is_dir():
-            yield from journals(path)
+            inside = journals(path)
+            if not inside:
+                raise ConfigError(f"{path} holds no journal (*.jsonl)")
+            yield from inside
         else:
             yield readable(path)
 

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.cli import readable
+from engine.cli import readable, reservations
 from engine.cli.diff import written
 from engine.core.state import State
 from engine.core.units import SECOND
@@ -48,10 +48,12 @@ def run(arguments: Namespace) -> int:
                 parted += 1
             if step.step.seq == arguments.until:
                 break
+        for line in reservations(journal):
+            print(f"! {line}")
         if arguments.until is not None:
             print(f"\nstate after step {arguments.until}:")
             print("\n".join(f"  {name}: {compact(value)}" for name, value in slim(state).items() if name != "setup"))
-        return 1 if parted else 0
+        return 1 if parted or journal.changed else 0
 
 
 def _play(path: Path) -> Callable[[float], None]:

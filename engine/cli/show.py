@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from engine.cli import readable
+from engine.cli import readable, reservations
 from engine.core.state import Phase
 from engine.replay.journal import Activity, Footer, Header, Step, Torn, shown
 from engine.replay.lexer import milliseconds, quoted
@@ -31,9 +31,9 @@ def run(arguments: Namespace) -> int:
                     print(_note(activity))
                 case Footer() | Torn() | _:
                     continue
-        if journal.tear:
-            print(f"# torn after {journal.events} events: {journal.tear}")
-    return 0
+        for sentence in reservations(journal):
+            print(f"# {sentence}")
+        return 1 if journal.changed else 0
 
 
 def _head(header: Header) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.errors import JournalCorrupt, JournalTooNew
-from engine.replay.journal import FORMAT, LINE_BYTES_MAX, Activity, Entry, Footer, Header, Step, Torn
+from engine.replay.journal import FORMAT, LINE_BYTES_MAX, Activity, Chain, Entry, Footer, Header, Step, Torn
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises for bytes that are not what they should be."""
@@ -44,6 +44,10 @@ class Journal:
         self.footer: Footer | None = None
         self.tear = ""
         """Why the recording is not whole. Known when it has been read to its end; empty when it is whole."""
+        self.changed = ""
+        """The first place where the file is not what was written, as far as it has been read. Empty: nowhere."""
+        self.chain = Chain()
+        """The seals, as far as it has been read."""
         self.offset = 0
         """Bytes read so far, whole lines only."""
         self.events = 0
@@ -55,6 +59,8 @@ class Journal:
         except BaseException:
             self._file.close()
             raise
+        if not self.chain.check(raw):
+            self.changed = "the header is not what was written"
         self.first = Line(0, raw, self.header)
         self.offset = len(raw)
 
@@ -78,6 +84,8 @@ class Journal:
             entry = self._entry(raw)
             if entry is None:
                 return
+            if not isinstance(entry, Torn) and not self.chain.check(raw) and not self.changed:
+                self.changed = f"{self._name(raw, entry)} is not what was written, or what stood before it is missing"
             yield Line(self.offset, raw, entry)
             self.offset += len(raw)
             if isinstance(entry, Step):
@@ -113,13 +121,16 @@ class Journal:
         try:
             entry: Entry = _decode(raw)
         except UNREADABLE as error:
-            name = (
-                f"step {self.events}" if raw.startswith(b'{"kind":"event"') else f"what follows step {self.events - 1}"
-            )
-            raise JournalCorrupt(self.offset, f"{name} cannot be read: {error}") from None
+            raise JournalCorrupt(self.offset, f"{self._name(raw)} cannot be read: {error}") from None
         if isinstance(entry, Header):
             raise JournalCorrupt(self.offset, "a second header")
         return entry
+
+    def _name(self, raw: bytes, entry: Entry | None = None) -> str:
+        """A line in words."""
+        if isinstance(entry, Step):
+            return f"step {entry.seq} ({type(entry.event).__name__})"
+        return f"step {self.events}" if raw.startswith(b'{"kind":"event"') else f"what follows step {self.events - 1}"
 
 
 def _header(raw: bytes) -> Header:

@@ -15,9 +15,9 @@ from engine.core.reduce import RULES_VERSION, begin, reduce
 from engine.core.state import State
 from engine.errors import JournalCorrupt, ReplayDiverged
 from engine.replay.delta import state_digest
-from engine.replay.journal import Chain, Footer, Step, Torn, Written, sealed, shown
+from engine.replay.journal import Footer, Step, Written, sealed, shown
 from engine.replay.notation import Context, write_commands
-from engine.replay.reader import Journal, Line, is_live
+from engine.replay.reader import Journal, is_live
 
 Progress = Callable[[int, int], None]
 """Bytes read, and bytes in all."""
@@ -69,14 +69,18 @@ def verify(path: Path, progress: Progress | None = None) -> Report:
     Raises OSError, JournalCorrupt (the file was changed: names the step), JournalTooNew, ReplayDiverged (the rules were).
     """
     with Journal(path) as journal:
-        chain = Chain()
-        if not chain.check(journal.first.raw):
-            raise JournalCorrupt(0, "the header is not what was written")
+        if journal.changed:
+            raise JournalCorrupt(0, journal.changed)
         size = journal.size_bytes
         strict = journal.header.rules == RULES_VERSION
         state, events = begin(), 0
         for count, line in enumerate(journal.lines(), 1):
-            _check_seal(chain, line, events, count)
+            if journal.changed:
+                raise JournalCorrupt(line.offset, journal.changed)
+            if isinstance(line.entry, Footer) and (line.entry.events, line.entry.lines) != (events, count):
+                raise JournalCorrupt(
+                    line.offset, f"the footer counts {line.entry.events} events, the journal has {events}"
+                )
             if isinstance(line.entry, Step):
                 if line.entry.seq != events:
                     raise JournalCorrupt(line.offset, f"step {line.entry.seq} stands where step {events} should")
@@ -87,24 +91,10 @@ def verify(path: Path, progress: Progress | None = None) -> Report:
                 progress(line.offset, size)
         if progress:
             progress(size, size)
-        return _report(journal, events, chain)
+        return _report(journal, events)
 
 
-def _check_seal(chain: Chain, line: Line, events: int, count: int) -> None:
-    if isinstance(line.entry, Torn):
-        return
-    if not chain.check(line.raw):
-        name = (
-            f"step {line.entry.seq} ({type(line.entry.event).__name__})"
-            if isinstance(line.entry, Step)
-            else f"line {count + 1}"
-        )
-        raise JournalCorrupt(line.offset, f"{name} is not what was written, or what stood before it is missing")
-    if isinstance(line.entry, Footer) and (line.entry.events, line.entry.lines) != (events, count):
-        raise JournalCorrupt(line.offset, f"the footer counts {line.entry.events} events, the journal has {events}")
-
-
-def _report(journal: Journal, events: int, chain: Chain) -> Report:
+def _report(journal: Journal, events: int) -> Report:
     if journal.tear and is_live(journal.path):
         verdict, detail = Verdict.LIVE, "it is still being written"
     elif journal.tear:
@@ -119,7 +109,7 @@ def _report(journal: Journal, events: int, chain: Chain) -> Report:
         detail = f"written under rules {journal.header.rules}; rules {RULES_VERSION} decide alike"
     else:
         verdict, detail = Verdict.GOOD, ""
-    return Report(journal.path, verdict, events, chain.last.hex(), detail)
+    return Report(journal.path, verdict, events, journal.chain.last.hex(), detail)
 
 
 def _repeat(state: State, step: Step, *, strict: bool) -> State:

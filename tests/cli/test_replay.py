@@ -61,7 +61,7 @@ def test_explain_says_that_a_recording_is_torn(tmp_path: Path, capsys: pytest.Ca
     path = record(tmp_path / "call.jsonl")
     path.write_bytes(path.read_bytes()[:6_000])
     assert main(["explain", str(path)]) == 0
-    assert "The recording is torn" in capsys.readouterr().out
+    assert "call.jsonl is torn after 10 events: the last line is torn off" in capsys.readouterr().out
 
 
 def test_a_redacted_call_cannot_be_explained_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

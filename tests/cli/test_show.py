@@ -37,7 +37,7 @@ def test_a_torn_journal_is_shown_up_to_its_tear(tmp_path: Path, capsys: pytest.C
     path = record(tmp_path / "call.jsonl")
     path.write_bytes(path.read_bytes()[:5_000])
     assert main(["show", str(path)]) == 0
-    assert "# torn after" in capsys.readouterr().out.splitlines()[-1]
+    assert "call.jsonl is torn after" in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_a_file_that_cannot_be_read_is_bad_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
