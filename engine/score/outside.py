@@ -72,10 +72,30 @@ class Speech(Struct, frozen=True):
         return len(self.sound) / LINE_HZ
 
 
+class Prop(Struct, frozen=True):
+    """A scene made ready: whatever takes long is done before the calls, which must be ticked on time."""
+
+    scene: Scene
+    clip: Any
+    noise: Any
+    """int16 at 8 kHz, both."""
+
+
+class Take(Struct, frozen=True):
+    """A call that was held to its end, to be judged when no call is held any more."""
+
+    scene: Scene
+    heard: bytes
+    """μ-law: what the line played."""
+    marked: list[int]
+    """Samples: where the agent's speech began, in an overlap; and where the caller's did."""
+
+
 class Held(Struct, kw_only=True):
     """What came of the scenes."""
 
     speech: Speech
+    takes: list[Take] = field(default_factory=list)
     played: Played = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
     """Why calls could not be held -> how many."""
@@ -97,6 +117,7 @@ async def play_outside(
     plan: Plan, scenes: Sequence[Scene], question: Clip, tell: Callable[[int], None] = lambda count: None
 ) -> Held:
     """Play the scenes, `plan.calls` at once. tell: how many are done. Raises EngineError when no call can be held at all."""
+    props = [make_ready(scene) for scene in scenes]
     late: list[int] = []
     loop = asyncio.get_running_loop()
     wheel = Wheel(loop, time.monotonic_ns, late.append)
@@ -108,18 +129,19 @@ async def play_outside(
             held = Held(speech=await theatre.undisturbed())
             turnstile = asyncio.Semaphore(plan.calls)
 
-            async def one(scene: Scene) -> None:
+            async def one(prop: Prop) -> None:
                 async with turnstile:
-                    await theatre.play(scene, held)
-                tell(len(held.played) + held.over + sum(held.failed.values()))
+                    await theatre.play(prop, held)
+                tell(len(held.takes) + held.over + sum(held.failed.values()))
 
             async with asyncio.TaskGroup() as playing:
-                for scene in scenes:
-                    playing.create_task(one(scene))
+                for prop in props:
+                    playing.create_task(one(prop))
                     await asyncio.sleep(BEGIN_SECONDS)
         finally:
             wheel.stop()
     held.late_ns = late
+    judge(held)
     return held
 
 
@@ -153,9 +175,9 @@ class Theatre:
             )
         return max(found, key=lambda speech: speech.seconds)
 
-    async def play(self, scene: Scene, held: Held) -> None:
-        """Play one scene, and write down what came of it."""
-        clip, speech = narrow(scene.clip.samples), held.speech
+    async def play(self, prop: Prop, held: Held) -> None:
+        """Play one scene, and keep what came of it."""
+        scene, clip, speech = prop.scene, prop.clip, held.speech
         after = min(scene.after_s, speech.seconds - scene.clip.seconds - OVERLAP_TAIL_SECONDS)
         if scene.kind.is_overlap and after < LEAD_SECONDS_MIN:
             held.over += 1
@@ -168,14 +190,13 @@ class Theatre:
             else:
                 await self._take_turn(line, clip, marked)
 
-        line, reason = await self._call(background(scene), act)
+        line, reason = await self._call(prop.noise, act)
         held.ignored += line.ignored if line else 0
         if line is None or reason:
             held.failed[reason] = held.failed.get(reason, 0) + 1
-        elif scene.kind.is_overlap:
-            judge_overlap(scene, line, speech, held, *marked)
         else:
-            held.played.append((scene, judge_turn(scene, line, *marked)))
+            heard = bytes(line.heard[: line.now]).ljust(line.now, QUIET)
+            held.takes.append(Take(scene, heard, marked))
 
     async def _call(self, noise: Any, act: Callable[[Line], Awaitable[None]]) -> tuple[Line | None, str]:
         """Hold a call. Returns its line, and why it could not be held to its end."""
@@ -236,18 +257,28 @@ class Theatre:
         )
 
 
-def judge_turn(scene: Scene, line: Line, onset: int) -> Result:
+def judge(held: Held) -> None:
+    """Results from takes."""
+    for take in held.takes:
+        if take.scene.kind.is_overlap:
+            judge_overlap(take, held, *take.marked)
+        else:
+            held.played.append((take.scene, judge_turn(take, *take.marked)))
+    held.takes.clear()
+
+
+def judge_turn(take: Take, onset: int) -> Result:
     """When the turn was answered."""
-    last = onset + round(scene.clip.seconds * LINE_HZ)
-    found = pieces(samples_of(bytes(line.heard[: line.now])), onset)
+    last = onset + round(take.scene.clip.seconds * LINE_HZ)
+    found = pieces(samples_of(take.heard), onset)
     answered = next((piece.start for piece in found if piece.end - piece.start >= BLIP_SAMPLES), None)
-    return seen(scene, onset, answered=answered, over_caller=answered is not None and answered < last)
+    return seen(take.scene, onset, answered=answered, over_caller=answered is not None and answered < last)
 
 
-def judge_overlap(scene: Scene, line: Line, speech: Speech, held: Held, began: int, onset: int) -> None:
+def judge_overlap(take: Take, held: Held, began: int, onset: int) -> None:
     """What became of the agent's speech."""
-    now = line.now
-    heard = follow(bytes(line.heard[:now]).ljust(now, QUIET), began, onset, speech.sound)
+    scene = take.scene
+    heard = follow(take.heard, began, onset, held.speech.sound)
     if heard.over and heard.stopped is None:
         held.over += 1
         return
@@ -308,6 +339,10 @@ def speeches(sound: Any, *, answer: bool) -> list[Speech]:
         else:
             found.append((piece.start, piece.end))
     return [Speech(answer, sound[start:end]) for start, end in found]
+
+
+def make_ready(scene: Scene) -> Prop:
+    return Prop(scene, narrow(scene.clip.samples), background(scene))
 
 
 def background(scene: Scene) -> Any:

@@ -18,7 +18,7 @@ from engine.load.wheel import Wheel
 from engine.score.card import card
 from engine.score.heard import LINE_HZ
 from engine.score.line import Line
-from engine.score.outside import Held, Plan, Speech, Theatre, play_outside
+from engine.score.outside import Held, Plan, Speech, Theatre, judge, make_ready, play_outside
 from engine.score.scenes import Kind, Scene
 from engine.score.sounds import SPEECH_RMS, Clip, pink
 from tests.score import peers
@@ -43,7 +43,8 @@ def held(kind: type[peers.Peer], *scenes: Scene) -> tuple[Held, list[peers.Peer]
         try:
             found = Held(speech=await theatre.undisturbed())
             for scene in scenes:
-                await theatre.play(scene, found)
+                await theatre.play(make_ready(scene), found)
+            judge(found)
             return found
         finally:
             wheel.stop()
@@ -178,8 +179,9 @@ def test_our_own_server_yields_over_its_real_wire() -> None:
             theatre = Theatre(WebhookDoor(server.http, AUTH_TOKEN, client), wheel, VOICE)
             # What it says is taken as not known: the undisturbed call would take as long as its greeting.
             found = Held(speech=Speech(answer=False, sound=np.zeros(9 * LINE_HZ)))
-            await theatre.play(scene, found)
+            await theatre.play(make_ready(scene), found)
             wheel.stop()
+            judge(found)
             assert (found.failed, found.ignored, found.unknown) == ({}, 0, 1)
             assert figure(found, "yield rate") == "1.00"
             with pytest.raises(EngineError, match="403"):
