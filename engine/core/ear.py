@@ -18,10 +18,16 @@ from engine.core.events import (
 )
 from engine.core.retry import choose, is_worth_retrying, keep_or_leave
 from engine.core.state import NEVER, Deadlines, State
+from engine.core.turn import final_due
+from engine.core.units import MS
 from engine.errors import FailureKind
 
 DEAF_VOICES = 2
 """Long voices in a row without a word, after which the recogniser is taken for deaf: sockets can be half open. A guess."""
+WORDLESS_NS = 1_500 * MS
+"""A voice that goes on this long has words in it: English has about three a second."""
+BROKEN_OFF_NS = 900 * MS
+"""A voice that goes on this long after its last new word, and then has no final either: partials come about once a second."""
 
 
 def begin_listening(state: State, event: SessionStarted) -> tuple[State, Commands]:
@@ -30,7 +36,7 @@ def begin_listening(state: State, event: SessionStarted) -> tuple[State, Command
 
 
 def note_open(state: State, event: ASROpened) -> tuple[State, Commands]:
-    return replace(state, ear=replace(state.ear, open=True, down_at=None)), NOTHING
+    return replace(state, ear=replace(state.ear, open=True, opened_at=state.at, down_at=None)), NOTHING
 
 
 def trust(state: State, event: ASRPartial | ASRFinal | ASREndOfTurn) -> tuple[State, Commands]:
@@ -40,9 +46,9 @@ def trust(state: State, event: ASRPartial | ASRFinal | ASREndOfTurn) -> tuple[St
     """
     ear = state.ear
     tries, tried = (ear.tries, ear.tried) if type(event) is ASRPartial else (0, ())
-    if (tries, tried, 0) == (ear.tries, ear.tried, ear.unheard):
+    if (tries, tried, 0, True) == (ear.tries, ear.tried, ear.unheard, ear.proved):
         return state, NOTHING
-    return replace(state, ear=replace(ear, tries=tries, tried=tried, unheard=0)), NOTHING
+    return replace(state, ear=replace(ear, tries=tries, tried=tried, unheard=0, proved=True)), NOTHING
 
 
 def change_ear(state: State, event: AdapterFailed) -> tuple[State, Commands]:
@@ -79,7 +85,28 @@ def tend(state: State) -> tuple[State, Commands]:
             return replace(state, ear=replace(ear, lost=True)), NOTHING
         if down >= policy.asr_apology_ns and not ear.apologies:
             return replace(state, ear=replace(ear, apologies=ear.apologies + 1)), NOTHING
+    if _is_deaf(state):
+        return _recover(state, FailureKind.TIMEOUT, 0)
     return _judge(state)
+
+
+def _is_deaf(state: State) -> bool:
+    """Whether words stopped in the middle of a voice, or a new stream heard none in one: services stall, and sockets are half open.
+
+    Looked at when the turn would be taken without them, and only where another recogniser is left: it hears the voice again, from
+    the sound that was kept.
+    """
+    ear, turn, policy = state.ear, state.turn, state.setup.policy
+    if not ear.open or turn.quiet_ns is None or turn.quiet_at is None or turn.speech_ns is None or state.contest.run:
+        return False
+    if turn.over or choose(state.setup.asr, state.outages.asr, (*ear.tried, ear.provider)) is None:
+        return False
+    voice_ns = turn.quiet_ns - turn.speech_ns
+    if turn.partial:
+        due = final_due(state)
+        return due is not None and state.at >= due and min(voice_ns, turn.quiet_at - turn.changed_at) >= BROKEN_OFF_NS
+    heard_at = turn.quiet_ns + policy.endpoint_unheard_ns
+    return not ear.proved and not turn.text and voice_ns >= WORDLESS_NS and state.audio_ns >= heard_at
 
 
 def _judge(state: State) -> tuple[State, Commands]:
@@ -99,7 +126,7 @@ def _first(state: State) -> int:
 
 def _listen(state: State, provider: int) -> tuple[State, Commands]:
     number = state.ear.number + 1
-    ear = replace(state.ear, number=number, provider=provider, retry_at=None, asked_at=state.at)
+    ear = replace(state.ear, number=number, provider=provider, retry_at=None, asked_at=state.at, proved=False)
     return replace(state, ear=ear), (StartASR(ear=number, provider=state.setup.asr[provider]),)
 
 

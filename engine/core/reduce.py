@@ -160,8 +160,8 @@ assert RULES.keys() == set(get_args(Event)), "an event without a row, or a row w
 
 SETTLE: tuple[Callable[[State], tuple[State, Commands]], ...] = (
     interruption.contest,
-    turn.end_turn,
     ear.tend,
+    turn.end_turn,
     tools.time_out,
     recovery.watch_model,
     speech.give_up_waiting,

@@ -377,6 +377,9 @@ class Ear(Struct, frozen=True, gc=False, kw_only=True):
     """Of `Turn.unheard`, those since words were last heard."""
     judged: int = 0
     """Of `Turn.unheard`, those looked at."""
+    opened_at: int = 0
+    proved: bool = False
+    """The present stream has heard a word."""
 
 
 class Idle(Struct, frozen=True, gc=False, kw_only=True):

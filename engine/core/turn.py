@@ -283,7 +283,16 @@ def _is_unheard(state: State) -> bool:
     quiet_ns = _wordless_since(state)
     if quiet_ns is None:
         return False
+    if state.at < _heard_again_at(state):
+        return False
     return state.audio_ns >= quiet_ns + state.setup.policy.endpoint_unheard_ns or state.at >= _cap_at(state)
+
+
+def _heard_again_at(state: State) -> int:
+    """Until when a recogniser that opened after the voice is given to hear it, from the sound that was kept."""
+    turn, opened_at = state.turn, state.ear.opened_at
+    after = turn.quiet_at is not None and opened_at > turn.quiet_at
+    return opened_at + state.setup.policy.endpoint_unheard_ns if after else 0
 
 
 def _wordless_since(state: State) -> int | None:
@@ -292,7 +301,7 @@ def _wordless_since(state: State) -> int | None:
 
 
 def _awaits_final(state: State) -> bool:
-    at = _final_at(state)
+    at = final_due(state)
     return at is not None and state.at < at
 
 
@@ -337,18 +346,22 @@ def _cap_at(state: State) -> int:
     return state.turn.quiet_at + state.setup.policy.endpoint_cap_ns
 
 
-def _final_at(state: State) -> int | None:
+def _asked_at(state: State) -> int | None:
+    """When the recogniser that listens now was asked for its last words. None: it was not, whoever was before it."""
+    at = state.turn.asked_final_at
+    return at if at is not None and at >= state.ear.asked_at else None
+
+
+def final_due(state: State) -> int | None:
     """Until when the partial waits for the final that was asked for."""
-    turn = state.turn
-    if not turn.partial or turn.asked_final_at is None:
-        return None
-    return turn.asked_final_at + state.setup.policy.final_wait_ns
+    at = _asked_at(state)
+    return at + state.setup.policy.final_wait_ns if at is not None and state.turn.partial else None
 
 
 def _finalize_audio_ns(state: State) -> int | None:
     """When the recogniser is to be asked for its last words."""
     turn = state.turn
-    if turn.quiet_ns is None or turn.asked_final_at is not None or not state.ear.open:
+    if turn.quiet_ns is None or _asked_at(state) is not None or not state.ear.open:
         return None
     if not turn.partial and turn.final_speech_ns == turn.speech_ns:
         return None
@@ -370,9 +383,10 @@ def deadlines(state: State) -> Deadlines:
         quiet_ns = _wordless_since(state)
         if quiet_ns is not None:
             audio.append(quiet_ns + policy.endpoint_unheard_ns)
-            wall.append(_cap_at(state))
+            again_at = _heard_again_at(state)
+            wall.append(again_at if again_at > state.at else _cap_at(state))
     elif not _is_contested(state, words):
-        final_at = _final_at(state)
+        final_at = final_due(state)
         if turn.speaking:
             wall.append(turn.changed_at + 3 * policy.endpoint_cap_ns)
         elif final_at is not None and state.at < final_at:

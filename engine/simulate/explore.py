@@ -149,7 +149,9 @@ def _key(state: State) -> State:
         )
         for ledger in state.playout.ledgers[-1:]
     )
-    ear = replace(state.ear, asked_at=0, retry_at=_set(state.ear.retry_at), down_at=_set(state.ear.down_at))
+    late = state.turn.quiet_at is not None and state.ear.opened_at > state.turn.quiet_at
+    ear = replace(state.ear, asked_at=0, opened_at=int(late), retry_at=_set(state.ear.retry_at))
+    ear = replace(ear, down_at=_set(ear.down_at))
     return replace(
         state,
         at=0,

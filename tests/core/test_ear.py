@@ -398,3 +398,86 @@ def test_a_call_that_is_being_hung_up_waits_for_no_recogniser() -> None:
         CALLED,
     )
     assert state.deadlines.wall_ns == CALLED.policy.call_ns_max
+
+
+def test_words_that_stop_in_the_middle_of_a_voice_are_heard_again_by_the_next_recogniser() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "is"
+        2400  caller quiet
+        2550  timer                                   -> finalize
+        3350  timer                                   -> stop asr, asr e2 by=spare
+        3450  asr open                                -> finalize
+        3600  asr final "is there a table for eight?"
+        3600  timer                                   -> open r1, llm r1 "is there a table for eight?"
+        """,
+        CALLED,
+    )
+    assert state.turn.taken == 1
+
+
+def test_the_only_recogniser_is_taken_at_its_word() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "is"
+        2400  caller quiet
+        2550  timer                                   -> finalize
+        3350  timer
+        4200  timer                                   -> open r1, llm r1 "is"
+        """,
+        GIVEN,
+    )
+
+
+def test_a_voice_that_ends_soon_after_its_last_word_is_whole() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1000  asr partial "is it open?"
+        1899  caller quiet
+        2019  timer                                   -> llm r1 "is it open?"
+        2049  timer                                   -> finalize
+        2849  timer                                   -> open r1
+        """,
+        CALLED,
+    )
+
+
+def test_a_new_stream_without_a_word_in_a_long_voice_is_left_for_the_next_one_which_has_its_time() -> None:
+    state = check(
+        """
+        0     asr open                                 [Idle]
+        500   caller speaks                            [Listening]
+        2000  caller quiet                             [Idle]
+        2150  timer                                   -> finalize
+        3200  timer                                   -> stop asr, asr e2 by=spare
+        3300  asr open                                -> finalize
+        4500  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."  [Generating]
+        4600
+        """,
+        CALLED,
+    )
+    assert state.ear.provider == 1
+
+
+def test_a_stream_that_has_heard_words_is_not_left_for_one_voice_without_any() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "hm"
+        950   asr final ""
+        1000  caller quiet
+        1150  timer                                   -> finalize
+        5000  caller speaks
+        6500  caller quiet
+        6650  timer                                   -> finalize
+        7700  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
+        """,
+        CALLED,
+    )
