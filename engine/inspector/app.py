@@ -161,6 +161,7 @@ class Inspector:
             {
                 "folded": fold.steps,
                 "parted": fold.parted,
+                "broken": fold.broken,
                 "faithful": fold.faithful,
                 "answers": answers,
                 "interruptions": story.interruptions,

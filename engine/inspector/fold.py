@@ -16,7 +16,7 @@ from engine.core.reduce import begin, reduce
 from engine.core.state import State
 from engine.errors import JournalError
 from engine.replay.delta import Change, changes
-from engine.replay.journal import LINE_BYTES_MAX, Step
+from engine.replay.journal import LINE_BYTES_MAX, Chain, Step
 from engine.replay.reader import UNREADABLE
 from engine.replay.story import Story, Teller
 from engine.replay.verify import Replayed, differs
@@ -49,6 +49,9 @@ class Fold:
         """How far it has got."""
         self.parted = ""
         """Where today's rules decided otherwise than the journal says, or a line cannot be read. There it stops."""
+        self.broken = ""
+        """The first place where the file is not what was written. What is told from there on may not be what happened."""
+        self._chain = Chain()
         self._teller = Teller()
         self._state = begin()
         self._kept = [Kept(self._state, 0)]
@@ -84,12 +87,19 @@ class Fold:
             raw = file.readline(LINE_BYTES_MAX)
             if not raw.endswith(b"\n") or self.parted:
                 return False
+            self._check(raw)
             if raw.startswith(b'{"kind":"event"'):
                 self._step(_step(raw))
             self._offset += len(raw)
             if self.steps and self.steps % EVERY == 0 and len(self._kept) == self.steps // EVERY:
                 self._kept.append(Kept(self._state, self._offset))
         return True
+
+    def _check(self, raw: bytes) -> None:
+        if not self.broken and not raw.startswith(b'{"kind":"torn"') and not self._chain.check(raw):
+            self.broken = f"The file was changed: what follows step {self.steps - 1} is not what was written"
+            if not self.steps:
+                self.broken = "The file was changed: its beginning is not what was written"
 
     def _step(self, step: Step) -> None:
         after, orders = reduce(self._state, step.event)

@@ -50,6 +50,8 @@ class Figures(Struct, frozen=True):
     worst_ms: float | None
     interruptions: int
     problems: int
+    broken: bool
+    """The file is not what was written."""
 
 
 class Entry(Struct, kw_only=True):
@@ -168,6 +170,7 @@ def figures(fold: Fold) -> Figures:
         worst_ms=max(waits) / MS if waits else None,
         interruptions=sum(1 for each in fold.story.interruptions if each.outcome in ("interrupted", "cancelled")),
         problems=sum(1 for _ in verdicts(fold.story)),
+        broken=bool(fold.broken),
     )
 
 

@@ -74,7 +74,14 @@ def pieces(body: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
 def test_the_list_holds_what_a_call_comes_to(client: Client) -> None:
     (call,) = client.get("/api/calls").json()["calls"]
     assert (call["session"], call["events"], call["seconds"], call["live"]) == ("CA123", 19, 5.3, False)
-    assert call["figures"] == {"turns": 1, "median_ms": 1060.0, "worst_ms": 1060.0, "interruptions": 0, "problems": 1}
+    assert call["figures"] == {
+        "turns": 1,
+        "median_ms": 1060.0,
+        "worst_ms": 1060.0,
+        "interruptions": 0,
+        "problems": 1,
+        "broken": False,
+    }
 
 
 def test_one_journal_can_be_the_whole_shelf(folder: Path) -> None:
@@ -107,6 +114,16 @@ def test_a_call_streams_as_columns_and_is_folded(client: Client) -> None:
     assert b"I need a slot on Monday." in data
     last = found[-1][0]
     assert (last["over"], last["folded"], last["done"]) == ("complete", 19, True)
+
+
+def test_a_changed_file_is_not_told_as_if_it_had_happened(folder: Path, client: Client) -> None:
+    path = folder / "one.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"a slot on Monday.", b"a slot on Sunday.", 1))
+    name = client.get("/api/calls").json()["calls"][0]["name"]
+    client.get(f"/api/calls/{name}/rows")
+    story = client.get(f"/api/calls/{name}/story").json()
+    assert story["broken"] == "The file was changed: what follows step 7 is not what was written"
+    assert client.get("/api/calls").json()["calls"][0]["figures"]["broken"] is True
 
 
 def test_the_story_is_told_with_its_waterfalls(client: Client) -> None:

@@ -111,6 +111,7 @@ async function tell(call) {
   const story = await json(`api/calls/${call.name}/story`, call).catch(() => null);
   if (!story || open !== call) return;
   call.story = story;
+  if (story.broken) notice(story.broken);
   answers.show(story);
   facts(call);
 }

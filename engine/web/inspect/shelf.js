@@ -63,6 +63,7 @@ export class Shelf {
     if (call.live) badges.append(el("span", "badge live", "live"));
     if (call.redacted) badges.append(el("span", "badge", "redacted"));
     if (call.sound) badges.append(el("span", "badge", "sound"));
+    if (call.figures?.broken) badges.append(el("span", "badge bad", "changed"));
     if (call.problem) badges.append(el("span", "badge bad", call.problem.length > 60 ? `${call.problem.slice(0, 59)}…` : call.problem));
     link.append(badges);
     const figures = call.figures;
