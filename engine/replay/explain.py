@@ -23,6 +23,9 @@ WAIT_NAMES = {
     "dtmf_ns": "the wait for further keys",
 }
 
+UNHEARD = {"closed": "the call ended", "failed": "it failed"}
+"""How an answer ended that nobody heard. Otherwise the caller went on, or the application did."""
+
 
 def explain(story: Story) -> Iterator[str]:
     """Line by line."""
@@ -46,6 +49,10 @@ def milliseconds(ns: int) -> str:
     return f"{round(ns / MS):,}"
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def seconds(ns: int) -> str:
     return f"{ns / SECOND:.3f} s"
 
@@ -57,11 +64,14 @@ def latencies(story: Story) -> list[int]:
 
 def _summary(story: Story) -> Iterator[str]:
     turns = sum(1 for answer in story.answers if answer.turn)
+    unheard = sum(1 for answer in story.answers if answer.turn and answer.started_at is None)
     lost = sum(1 for contest in story.interruptions if contest.outcome in ("interrupted", "cancelled"))
     resumed = sum(1 for contest in story.interruptions if contest.outcome == "resumed")
     yield (
-        f"{seconds(story.ended_at)}, {story.events:,} events, {turns} turns answered, "
-        f"{lost} interruptions, {resumed} floors taken back" + (f"; ended: {story.ended}" if story.ended else "")
+        f"{seconds(story.ended_at)}, {_many(story.events, 'event')}, {_many(turns, 'turn')}"
+        + (f" ({unheard} without an answer)" if unheard else "")
+        + f", {_many(lost, 'interruption')}, {_many(resumed, 'floor')} taken back"
+        + (f"; ended: {story.ended}" if story.ended else "")
     )
     waits = latencies(story)
     if not waits:
@@ -97,7 +107,9 @@ def _waterfall(answer: Answer, scale_ns: int) -> Iterator[str]:
 
 def _title(answer: Answer) -> str:
     what = f"turn {answer.turn}" if answer.turn else answer.cause
-    if answer.started_at is None:
+    if answer.started_at is None and answer.silence_ns is not None:
+        took = f"{milliseconds(answer.silence_ns)} ms without a sound"
+    elif answer.started_at is None:
         took = "never heard"
     elif answer.latency_ns is not None:
         took = f"{milliseconds(answer.latency_ns)} ms to the first sound"
@@ -153,15 +165,18 @@ def verdicts(story: Story) -> Iterator[str]:
 
 def _verdict(answer: Answer) -> str:
     what = f"turn {answer.turn}" if answer.turn else f"r{answer.run} ({answer.cause})"
-    if answer.end == "failed":
-        return f"{what}: r{answer.run} failed" + ("" if answer.started_at is not None else " before it made a sound")
-    latency = answer.latency_ns
-    if latency is None or latency <= SLOW_NS:
+    waited = answer.latency_ns if answer.latency_ns is not None else answer.silence_ns
+    if answer.end == "failed" and answer.started_at is not None:
+        return f"{what}: r{answer.run} failed"
+    if answer.end == "failed" and (waited is None or waited <= SLOW_NS):
+        return f"{what}: r{answer.run} failed before it made a sound"
+    if waited is None or waited <= SLOW_NS:
         return ""
     worst = max(answer.stretches, key=lambda stretch: stretch.ns)
-    return (
-        f"{what}: {milliseconds(worst.ns)} ms of {milliseconds(latency)} ms is {_blame(worst)}{_remark(worst, answer)}"
-    )
+    share = f"{milliseconds(worst.ns)} ms of {milliseconds(waited)} ms is {_blame(worst)}{_remark(worst, answer)}"
+    if answer.started_at is not None:
+        return f"{what}: {share}"
+    return f"{what}: {UNHEARD.get(answer.end, 'it was given up')} before it made a sound; {share}"
 
 
 def _blame(stretch: Stretch) -> str:

@@ -85,7 +85,7 @@ class Answer(Struct, kw_only=True):
     sound_ns: int = 0
     """As far as it was synthesised."""
     stretches: tuple[Stretch, ...] = ()
-    """Who owned the time until the first sound, in order and without gaps."""
+    """Who owned the time until the first sound, in order and without gaps; for a turn that never got one, until it was given up."""
     marks: tuple["Mark", ...] = ()
     guess: "Wait | None" = None
     wait: "Wait | None" = None
@@ -96,6 +96,13 @@ class Answer(Struct, kw_only=True):
         if self.started_at is None or self.quiet_at is None:
             return None
         return self.started_at - self.quiet_at
+
+    @property
+    def silence_ns(self) -> int | None:
+        """How long the caller waited for an answer that never made a sound."""
+        if self.started_at is not None or self.quiet_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.quiet_at
 
 
 class Mark(Struct, frozen=True):
@@ -240,7 +247,7 @@ class Teller:
                 self._mark(run.number, after.at, Owner.CHUNKING, "tool result")
             case PlayoutStarted() if (answer := self._runs.get(event.run)) and answer.started_at is None:
                 answer.started_at = after.at
-                answer.stretches = _stretches(answer)
+                answer.stretches = _stretches(answer, after.at)
 
     def _last(self, run: int) -> Owner | None:
         answer = self._runs.get(run)
@@ -269,6 +276,8 @@ class Teller:
             answer = self._runs.get(run.number)
             if answer and not answer.end and run.end:
                 answer.end, answer.ended_at, answer.text = run.end.value, run.ended_at, run.text
+                if answer.silence_ns is not None:
+                    answer.stretches = _stretches(answer, run.ended_at)
         for ledger in after.playout.ledgers:
             answer = self._runs.get(ledger.run)
             if answer:
@@ -388,12 +397,11 @@ def _taken_wait(before: State, after: State) -> Wait:
     return Wait("the recogniser's end of turn" if end is TurnEnd.PROVIDER else "", 0, changed)
 
 
-def _stretches(answer: Answer) -> tuple[Stretch, ...]:
-    """Who owned the time from the caller's last sound, or the run's beginning, to the agent's first."""
-    assert answer.started_at is not None
+def _stretches(answer: Answer, until: int) -> tuple[Stretch, ...]:
+    """Who owned the time from the caller's last sound, or the run's beginning, to the agent's first, or to its being given up."""
     start = answer.quiet_at if answer.quiet_at is not None else answer.began_at
     opened = answer.opened_at if answer.opened_at is not None else answer.began_at
-    ready = answer.sound_at if answer.sound_at is not None else answer.started_at
+    ready = answer.sound_at if answer.sound_at is not None else until
     marks = answer.marks
     if ready <= opened and answer.quiet_at is not None:
         # All the work was done before the turn was over: the caller waited for the end of the turn alone.
@@ -403,7 +411,7 @@ def _stretches(answer: Answer) -> tuple[Stretch, ...]:
         cursor = max(start, marks[0].at if marks else opened)
         found = _endpointing(answer.guess or answer.wait, start, cursor)
     for mark, following in zip(marks, (*marks[1:], None), strict=True):
-        end = following.at if following else answer.started_at
+        end = following.at if following else until
         found.append(Stretch(mark.owner, mark.why, cursor, max(cursor, end)))
         cursor = max(cursor, end)
     return tuple(stretch for stretch in found if stretch.ns)

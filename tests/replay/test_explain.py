@@ -64,6 +64,27 @@ def test_a_failed_run_says_whether_it_was_heard() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("end", "ms", "verdict"),
+    [
+        ("closed", 2_000, "turn 1: the call ended before it made a sound; 2,000 ms of 2,000 ms is the model's (groq) first token"),
+        ("failed", 2_000, "turn 1: it failed before it made a sound; 2,000 ms of 2,000 ms is the model's (groq) first token"),
+        ("cancelled", 2_000, "turn 1: it was given up before it made a sound; 2,000 ms of 2,000 ms is the model's (groq) first token"),
+        ("failed", 500, "turn 1: r2 failed before it made a sound"),
+        ("closed", 500, ""),
+        ("cancelled", 500, ""),
+    ],
+)  # fmt: skip
+def test_a_silence_that_no_answer_ended_has_an_owner_too(end: str, ms: int, verdict: str) -> None:
+    unheard = answered(Owner.MODEL, "groq", ms)
+    unheard.started_at, unheard.ended_at, unheard.end = None, ms * MS, end
+    story = Story(answers=[unheard])
+    assert list(verdicts(story)) == ([verdict] if verdict else [])
+    text = "\n".join(explain(story))
+    assert "1 turn (1 without an answer)" in text
+    assert f"turn 1, r2: {ms:,} ms without a sound, {end}" in text
+
+
 def test_problems_come_in_the_order_of_the_call() -> None:
     story = Story(
         answers=[answered(Owner.MODEL, "groq")],
@@ -97,10 +118,7 @@ def test_a_call_is_told_with_what_became_of_every_contest() -> None:
         ended="the caller hung up",
     )  # fmt: skip
     text = "\n".join(explain(story))
-    assert (
-        "5.000 s, 1,234 events, 1 turns answered, 1 interruptions, 0 floors taken back; ended: the caller hung up"
-        in text
-    )
+    assert "5.000 s, 1,234 events, 1 turn, 1 interruption, 0 floors taken back; ended: the caller hung up" in text
     assert (
         "two voices at 1.000 s: yielded after 120 ms, interrupted after 300 ms: 1 word recognised (1,000 ms were not heard)"
         in text

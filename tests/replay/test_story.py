@@ -55,6 +55,15 @@ def test_work_that_was_done_in_time_is_hidden_behind_the_wait_for_the_turns_end(
     assert owned(answer) == [("endpointing", "endpoint_finished_ns", 350), ("transport", "", 50)]
 
 
+def test_a_caller_who_hangs_up_unanswered_is_told_what_was_waited_for() -> None:
+    (answer,) = told(ASKED + """
+        1500  llm failed timeout
+        2600  session ended "the caller hung up"
+    """).answers  # fmt: skip
+    assert (answer.latency_ns, answer.silence_ns) == (None, 1_600 * MS)
+    assert owned(answer) == [("endpointing", "speculate_stable_ns", 120), ("model", "model", 1_480)]
+
+
 def test_late_words_are_the_recognisers() -> None:
     (answer,) = told("""
         0     asr open

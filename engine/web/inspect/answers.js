@@ -74,7 +74,8 @@ export class Answers {
     const head = el("span", "head");
     head.append(el("b", "", answer.turn ? `Turn ${answer.turn}` : answer.cause), el("small", "", `r${answer.run} · ${clock(answer.began_at / 1e6, 100)}`));
     const took = total(answer);
-    head.append(el("em", answer.latency_ns > SLOW ? "slow" : "", answer.started_at === null ? "never heard" : `${ms(took)} ms`));
+    const unheard = took ? `${ms(took)} ms, no sound` : "never heard";
+    head.append(el("em", took > SLOW ? "slow" : "", answer.started_at === null ? unheard : `${ms(took)} ms`));
     button.append(head);
     if (answer.prompt) button.append(el("q", "", answer.prompt));
     const bar = el("span", "fall");
