@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from engine.core.chunking import spoken
 from engine.core.commands import NOTHING, CancelLLM, Commands
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
-from engine.core.floor import floor_run, ledger_of
+from engine.core.floor import floor_run, known_ledger, ledger_of
 from engine.core.playout import is_heard_out
 from engine.core.recovery import ask, followed_by, outrun, same_model
 from engine.core.state import NEVER, CallState, Deadlines, Round, Run, State
@@ -100,13 +100,27 @@ def target_in(output: str) -> str:
 
 
 def fill(state: State) -> tuple[State, Commands]:
-    """A slow tool is not silence: say so, once."""
+    """A slow tool, or a slow model, is not silence: say so, once."""
     run, at = state.response.run, _fill_at(state)
     if run is None or at is None or state.at < at:
         return state, NOTHING
-    words = next((filler for filler in (_filler(state, number) for number in run.calls) if filler), "")
-    run = replace(run, filled=True, text=followed_by(run.text, words))
+    if run.calls:
+        words = next((filler for filler in (_filler(state, number) for number in run.calls) if filler), "")
+        text = followed_by(run.text, words)
+    else:
+        text = _broken_off(state, run)
+    run = replace(run, filled=True, text=text)
     return replace(state, response=replace(state.response, run=run)), NOTHING
+
+
+def _broken_off(state: State, run: Run) -> str:
+    """The answer so far with the filler behind it, and room for the words to come."""
+    filler = spoken(state.setup.policy.filler)
+    if not filler:
+        return run.text
+    begun = known_ledger(state, run.number).cut < len(run.text.rstrip())
+    text = run.text.rstrip() + "…" if begun else run.text
+    return followed_by(text, filler) + " "
 
 
 def _filler(state: State, number: int) -> str:
@@ -114,13 +128,17 @@ def _filler(state: State, number: int) -> str:
 
 
 def _fill_at(state: State) -> int | None:
-    run, wait = floor_run(state), state.setup.policy.filler_ns
-    if run is None or not wait or run.filled or not run.calls or run.requests:
+    run, policy = floor_run(state), state.setup.policy
+    ledger = ledger_of(state, run.number) if run is not None else None
+    if run is None or ledger is None or run.filled or run.written or not is_heard_out(ledger):
         return None
-    ledger = ledger_of(state, run.number)
-    if ledger is None or not is_heard_out(ledger) or ledger.cut < len(run.text):
+    if run.calls and not run.requests:
+        slow = policy.filler_ns if ledger.cut >= len(run.text) else 0
+        return max(run.called_at, ledger.moved_at) + slow if slow else None
+    if not policy.llm_filler_ns or not state.setup.tts or not run.requests or run.calls or ledger.opened_at is None:
         return None
-    return max(run.called_at, ledger.moved_at) + wait
+    asked_at = min(request.asked_at for request in run.requests)
+    return max(ledger.opened_at, ledger.moved_at, asked_at) + policy.llm_filler_ns
 
 
 def deadlines(state: State) -> Deadlines:

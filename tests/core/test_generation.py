@@ -21,6 +21,7 @@ CALLED = Setup(
         ToolSpec("put_through", transfers_call=True),
     ),
 )
+SLOW = Setup(llm=("model",), tts=("voice",))
 HEDGED = Setup(
     llm=("model", "spare"), tts=("voice",), tools=(ToolSpec("look_up"),), policy=Policy(llm_hedge_ns=600 * MS)
 )
@@ -413,3 +414,71 @@ def test_a_tool_that_failed_ends_no_call() -> None:
 )
 def test_where_a_tool_hands_the_caller_over_to(output: str, target: str) -> None:
     assert target_in(output) == target
+
+
+def test_a_slow_model_is_not_silence() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        3000  timer                                   -> tts r1 "One moment, please."
+        3100  tts r1 c1 done 1000
+        3110  playing r1                               [Speaking]
+        4110  played r1 1000
+        5000  llm r1 "It is noon."
+        5010  llm r1 done                             -> tts r1 "It is noon."
+        5100  tts r1 c2 done 1000
+        6200  played r1 2000                           [Idle]
+        """,
+        SLOW,
+    )
+    assert state.conversation.messages[-1].text == "One moment, please. It is noon."
+
+
+def test_a_model_that_stops_in_the_middle_of_a_sentence_is_not_silence_and_the_next_goes_on() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 "The table is"
+        3000  timer                                   -> tts r1 "The table is…", tts r1 "One moment, please."
+        3100  tts r1 c1 done 500
+        3110  tts r1 c2 done 1000
+        3120  playing r1                               [Speaking]
+        4620  played r1 1500
+        6600  timer                                   -> cancel llm r1, llm r1 system "Your last answer broke off where it ends above. Go on from exactly there; do not repeat what was said." by=spare
+        6700  llm r1 "free at eight. "                -> tts r1 "free at eight."
+        """,
+        replace(SLOW, llm=("model", "spare")),
+    )
+
+
+def test_the_filler_for_a_slow_model_comes_after_its_question_not_after_the_last_sound() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 calls look_up {}                 -> tool r1 t1 look_up {}
+        610   llm r1 done tool_calls
+        4000  tool t1 {}                              -> llm r1 tool "{}"
+        6500  timer                                   -> tts r1 "One moment, please."
+        """,
+        replace(SLOW, tools=(ToolSpec("look_up"),), policy=Policy(filler_ns=0)),
+    )
+
+
+def test_an_answer_that_nobody_hears_has_no_filler_and_one_can_be_switched_off() -> None:
+    script = """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        5400
+        """
+    check(script, replace(SLOW, tts=()))
+    check(script, replace(SLOW, policy=Policy(llm_filler_ns=0)))
+
+
+def test_a_slow_model_with_no_filler_to_say_is_waited_for_in_silence() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
+        600   llm r1 "The table is"
+        4000  llm r1 " free. "                        -> tts r1 "The table is free."
+        """,
+        replace(SLOW, policy=Policy(filler="")),
+    )

@@ -164,7 +164,7 @@ def test_a_slow_model_and_a_voice_that_breaks_off_are_no_standstill() -> None:
         5210  playing r1                               [Speaking]
         5400  heard r1 200
         """,
-        TYPED,
+        replace(TYPED, policy=replace(TYPED.policy, llm_filler_ns=0)),
     )
     assert state.response.run is not None
 

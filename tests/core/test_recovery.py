@@ -65,7 +65,7 @@ def test_a_silent_model_has_failed() -> None:
         5500  timer                                   -> cancel llm r1, llm r1 "hello" by=spare
         6000
         """,
-        CALLED,
+        replace(CALLED, policy=Policy(llm_hedge_ns=0, llm_filler_ns=0)),
     )
     assert state.response.run is not None
     assert state.response.run.provider == 1
@@ -425,7 +425,7 @@ def test_the_next_model_may_be_hedged_as_the_first_was() -> None:
         1200  llm r1 q1 failed rejected
         1300  llm r1 q2 failed rejected               -> llm r1 "hello" by=third
         1900  timer                                   -> llm r1 "hello" by=fourth
-        3000
+        2900
         """,
         replace(GIVEN, llm=("first", "second", "third", "fourth")),
     )

@@ -19,7 +19,7 @@ SETUP = Setup(
     tts=("voice", "spare voice"),
     policy=Policy(llm_hedge_ns=2 * SECOND, idle_ns=0),
 )
-SINGLE = Setup(asr=("ear",), llm=("model",), tts=("voice",), policy=Policy(idle_ns=0))
+SINGLE = Setup(asr=("ear",), llm=("model",), tts=("voice",), policy=Policy(idle_ns=0, llm_filler_ns=0))
 
 
 class Ledger:
@@ -137,7 +137,7 @@ def test_a_hedge_that_was_not_needed_has_not_failed() -> None:
         0     asr open                                 [Idle]
         100   typed "hello"                           -> open r1, llm r1 "hello"  [Generating]
         2100  timer                                   -> llm r1 "hello" by=spare
-        4400  llm r1 q1 "Hi."                         -> cancel llm r1 q2
+        2500  llm r1 q1 "Hi."                         -> cancel llm r1 q2
         """
     )
     assert told == []

@@ -210,7 +210,9 @@ def shown(heard: Heard) -> str:
     cell = f"{heard.first_ms / 1000:.1f} s"
     if heard.longest_gap_ms > 500:
         cell += f", then a gap of {heard.longest_gap_ms / 1000:.1f} s"
-    others = [text for text in heard.agent if letters(text) != letters(ANSWER)]
+    if any(BALANCED.filler in text for text in heard.agent):
+        cell += ", a filler first"
+    others = [text for text in heard.agent if letters(text.replace(BALANCED.filler, "")) != letters(ANSWER)]
     return cell + "".join(f'; also "{text}"' for text in others)
 
 
