@@ -3,7 +3,7 @@
     python -m bench.adapter_cost --vendor-python V --pipecat-python P --livekit-python L [asr/deepgram tts …]
 
 CPU microseconds, user and system, of the client's process alone, for each second of call: of sound heard, of sound spoken, of answer (at
-150 words a minute). The median of three runs, taken in turn; beside it how many connections the provider saw in one run.
+150 words a minute). The least of some runs, taken in turn; beside it how many connections the provider saw in one run.
 
 The caveats first: the provider is a double of ours, on loopback, without TLS, in another process; the sound comes twenty times as fast as
 speech, so what costs by the clock (pings, timers) weighs less. One call in the process; all on uvloop. A peer is called at the door
@@ -18,7 +18,6 @@ Peers want an interpreter each, since they do not agree on their dependencies:
 import argparse
 import asyncio
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,10 +35,9 @@ from engine.sandbox.base import KEY, Behaviour
 from engine.sandbox.speech import speak
 
 ROOT = Path(__file__).parents[1]
-ROUNDS = 3
 SENTENCE = "could you book a table for four at eight"
 LAST = "goodbye then"
-SENTENCES = 6
+SENTENCES = 10
 BEFORE_S, AFTER_S = 1.2, 1.5
 """Of silence around a sentence: a caller who listens as much as he speaks."""
 ENDED_S = 0.6
@@ -150,13 +148,13 @@ def cost(peer: Peer, stage: Stage, name: str, path: Path, server: Served) -> Fig
     return Figure(json.loads(done.stdout.splitlines()[-1])["us"], connections)
 
 
-def row(peers: list[Peer], stage: Stage, name: str) -> tuple[str, list[str]]:
+def row(peers: list[Peer], stage: Stage, name: str, rounds: int) -> tuple[str, list[str]]:
     """One provider's line of the table, and the reasons for its dashes."""
     found: dict[str, list[Figure]] = {peer.name: [] for peer in peers}
     reasons: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder, served(stage, name) as server:
         path = job(server.url, Path(folder))
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for peer in peers:
                 if peer.name in reasons:
                     continue
@@ -170,7 +168,7 @@ def row(peers: list[Peer], stage: Stage, name: str) -> tuple[str, list[str]]:
         if peer.name in reasons:
             cells.append("-")
             continue
-        us = statistics.median(figure.us for figure in found[peer.name])
+        us = min(figure.us for figure in found[peer.name])
         ours = ours or us
         ratio = f"{us / ours:4.1f}x " if cells else ""
         cells.append(f"{us:,.0f} {ratio}({max(figure.connections for figure in found[peer.name])})")
@@ -186,6 +184,7 @@ def main() -> None:
     parser.add_argument("wanted", nargs="*", help="stages, or stage/provider; all by default")
     for peer in ("vendor", "pipecat", "livekit"):
         parser.add_argument(f"--{peer}-python", default="", metavar="PATH", help="the interpreter that has it")
+    parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     peers = [
         Peer("engine", "bench.peers.adapters_engine", sys.executable),
@@ -199,7 +198,7 @@ def main() -> None:
     for stage, names in SERVERS.items():
         for name in names:
             if not given.wanted or stage in given.wanted or f"{stage}/{name}" in given.wanted:
-                line, reasons = row(peers, stage, name)
+                line, reasons = row(peers, stage, name, given.rounds)
                 dashes += reasons
                 print(line, flush=True)
     print("\n" + "\n".join(dashes))

@@ -110,6 +110,64 @@ def at_24_khz(path: str) -> list[bytes]:
 
 
 @asynccontextmanager
+async def hear_soniox(job: Job) -> AsyncIterator[Hearing]:
+    from soniox import AsyncSonioxClient
+    from soniox.types.realtime import RealtimeSTTConfig
+
+    config = RealtimeSTTConfig(model="stt-rt-v3", audio_format="pcm_s16le", sample_rate=16_000, num_channels=1)
+    address = f"{job.ws_url}/transcribe-websocket"
+    async with (
+        AsyncSonioxClient(api_key=job.key, api_base_url=job.url, websocket_base_url=address) as client,
+        client.realtime.stt.connect(config=config) as session,
+    ):
+        hearing = Hearing(session.send_byte_chunk, session.finalize)
+
+        async def read() -> None:
+            async for event in session.receive_events():
+                hearing.understood("".join(token.text for token in event.tokens if token.is_final))
+
+        async with reading(read()):
+            yield hearing
+
+
+@asynccontextmanager
+async def hear_speechmatics(job: Job) -> AsyncIterator[Hearing]:
+    from speechmatics.rt import AsyncClient, AudioEncoding, AudioFormat, ServerMessageType, TranscriptionConfig
+
+    sound = AudioFormat(encoding=AudioEncoding.PCM_S16LE, sample_rate=16_000, chunk_size=640)
+    config = TranscriptionConfig(language="en", enable_partials=True)
+    async with AsyncClient(api_key=job.key, url=f"{job.ws_url}/v2") as client:
+        hearing = Hearing(client.send_audio, client.force_end_of_utterance)
+        client.on(
+            ServerMessageType.ADD_TRANSCRIPT, lambda message: hearing.understood(message["metadata"]["transcript"])
+        )
+        await client.start_session(transcription_config=config, audio_format=sound)
+        yield hearing
+        await client.stop_session()
+
+
+@asynccontextmanager
+async def hear_gladia(job: Job) -> AsyncIterator[Hearing]:
+    from gladiaio_sdk import GladiaClient
+
+    asked: Any = {"encoding": "wav/pcm", "bit_depth": 16, "sample_rate": 16_000, "channels": 1}
+    asked["messages_config"] = {"receive_partial_transcripts": True}
+    session = GladiaClient(api_key=job.key, api_url=job.url).live_v2_async().start_session(asked)
+
+    def keep(message: Any) -> None:
+        if message.type == "transcript" and message.data.is_final:
+            hearing.understood(message.data.utterance.text)
+
+    over = asyncio.Event()
+    session.on("message", keep)
+    session.once("ended", lambda _: over.set())
+    hearing = Hearing(session.send_audio)
+    yield hearing
+    session.stop_recording()
+    await over.wait()
+
+
+@asynccontextmanager
 async def hear_openai_transcribe(job: Job) -> AsyncIterator[Hearing]:
     import io
     import wave
@@ -249,11 +307,33 @@ async def speak_openai(job: Job) -> AsyncIterator[Mouth]:
         yield Mouth(speak, RATE_HZ)
 
 
+@asynccontextmanager
+async def speak_wyoming(job: Job) -> AsyncIterator[Mouth]:
+    from wyoming.audio import AudioChunk, AudioStop
+    from wyoming.client import AsyncClient
+    from wyoming.tts import Synthesize
+
+    async with AsyncClient.from_uri(job.url.replace("http:", "tcp:")) as client:
+
+        async def speak(text: str) -> int:
+            size = 0
+            await client.write_event(Synthesize(text=text).event())
+            while (event := await client.read_event()) is not None and not AudioStop.is_type(event.type):
+                if AudioChunk.is_type(event.type):
+                    size += len(AudioChunk.from_event(event).audio)
+            return size
+
+        yield Mouth(speak, 22_050)
+
+
 DRIVERS = {
     ("asr", "assemblyai"): hear_assemblyai,
     ("asr", "deepgram"): hear_deepgram,
+    ("asr", "gladia"): hear_gladia,
     ("asr", "openai_realtime"): hear_openai_realtime,
     ("asr", "openai_transcribe"): hear_openai_transcribe,
+    ("asr", "soniox"): hear_soniox,
+    ("asr", "speechmatics"): hear_speechmatics,
     ("llm", "anthropic"): ask_anthropic,
     ("llm", "gemini"): ask_gemini,
     ("llm", "openai"): ask_openai,
@@ -262,14 +342,14 @@ DRIVERS = {
     ("tts", "deepgram"): speak_deepgram,
     ("tts", "elevenlabs"): speak_elevenlabs,
     ("tts", "openai_speech"): speak_openai,
+    ("tts", "wyoming"): speak_wyoming,
 }
 REASONS = dict.fromkeys(
-    (("asr", "gladia"), ("asr", "soniox"), ("asr", "speechmatics"), ("tts", "azure"), ("tts", "rime")),
-    "no client of the vendor's is in the vendors group",
-) | dict.fromkeys(
-    (("asr", "vosk"), ("asr", "sherpa"), ("tts", "piper"), ("tts", "wyoming")),
-    "a server of one's own, without a client",
-)
+    (("asr", "vosk"), ("asr", "sherpa"), ("tts", "piper")), "a server of one's own, without a client"
+) | {
+    ("tts", "azure"): "the vendor's client is a native library that speaks another wire",
+    ("tts", "rime"): "the vendor has no client for its socket",
+}
 
 if __name__ == "__main__":
     main(DRIVERS, REASONS)

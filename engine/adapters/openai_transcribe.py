@@ -7,7 +7,7 @@ because such models invent words for silence. Source: openai/openai-openapi (202
 import asyncio
 import struct
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any, ClassVar
 
 import httpx
@@ -53,11 +53,12 @@ class Transcript(Struct, frozen=True):
     text: str
 
 
-def wav(pcm: bytes) -> bytes:
-    """PCM16 at 16 kHz as a file."""
-    rate = ENGINE_HZ
+def wav(frames: Collection[bytes]) -> bytes:
+    """Frames of PCM16 at 16 kHz as one file."""
+    rate, size = ENGINE_HZ, sum(map(len, frames))
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    return struct.pack("<4sI4s", b"RIFF", 36 + len(pcm), b"WAVE") + form + struct.pack("<4sI", b"data", len(pcm)) + pcm
+    head = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+    return b"".join((head, *frames))
 
 
 class OpenAITranscribeStream:
@@ -69,7 +70,7 @@ class OpenAITranscribeStream:
         self._frames: deque[bytes] = deque(maxlen=LIMITS.inlet_ns // FRAME_NS)
         self._loud = False
         self._behind = False
-        self._cuts: asyncio.Queue[bytes] = asyncio.Queue(CUTS_MAX)
+        self._cuts: asyncio.Queue[tuple[bytes, ...]] = asyncio.Queue(CUTS_MAX)
 
     def hear(self, frame: bytes) -> None:
         """See base."""
@@ -80,7 +81,7 @@ class OpenAITranscribeStream:
 
     def finalize(self) -> None:
         """See base."""
-        sound = b"".join(self._frames) if self._loud else b""
+        sound = tuple(self._frames) if self._loud else ()
         self._frames.clear()
         self._loud = False
         self._behind = self._behind or self._cuts.full()
@@ -131,7 +132,7 @@ class OpenAITranscribe:
         """See base."""
         return OpenAITranscribeStream(ear, self)
 
-    async def transcribe(self, sound: bytes) -> str:
+    async def transcribe(self, sound: tuple[bytes, ...]) -> str:
         """The words in PCM16 at 16 kHz. Raises AdapterError."""
         # The name's ending matters to some servers.
         file = ("audio.wav", wav(sound), "audio/wav")

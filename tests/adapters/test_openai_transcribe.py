@@ -55,6 +55,6 @@ async def test_a_server_far_behind_is_given_up():
 
 
 def test_the_file_is_a_wav():
-    with wave.open(io.BytesIO(wav(b"\x01\x00\x02\x00"))) as file:
+    with wave.open(io.BytesIO(wav((b"\x01\x00", b"\x02\x00")))) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
         assert file.readframes(9) == b"\x01\x00\x02\x00"
