@@ -4,16 +4,14 @@
 one likes, guided by coverage. Where an input has several parts (messages, a request's head and body), SEPARATOR stands between them.
 """
 
-import asyncio
 import contextlib
 import functools
 import io
-import logging
 import re
 import shutil
 import tempfile
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from xml.etree.ElementTree import fromstring
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from engine import _codec
 from engine.agent import Agent
 from engine.cli import show
 from engine.config import load
@@ -45,8 +42,9 @@ from engine.telemetry import parse_traceparent
 from engine.toolbox import Toolbox, tool
 from engine.transports.browser import Browser
 from engine.transports.twilio import Twilio
+from fuzz import rtc
+from fuzz.far_end import SEPARATOR, Ear, run
 
-SEPARATOR = b"\xff\xfe"
 SECRET = "the secret of an account under attack"
 BINARY = b"\x01"
 """The first byte of a message that is not text."""
@@ -56,17 +54,6 @@ START = (
 )
 HELLO = b'{"type":"hello","rate":16000}'
 GOLDEN = Path(__file__).parent.parent / "tests" / "replay" / "journals"
-
-
-@functools.cache
-def loop() -> asyncio.AbstractEventLoop:
-    """One loop for all inputs of a process: a new one for each would take most of the time."""
-    logging.disable(logging.CRITICAL)  # a refusal is logged, and there are as many as inputs
-    return asyncio.new_event_loop()
-
-
-def run(main: Awaitable[Any]) -> Any:
-    return loop().run_until_complete(main)
 
 
 class Peer:
@@ -85,37 +72,6 @@ class Peer:
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         assert message["type"] in ("websocket.send", "websocket.close")
-
-
-class Ear:
-    """The far end of a transport: the codec, and the bounds that the runtime relies on."""
-
-    def __init__(self, coding: str, rate_hz: int) -> None:
-        self._inlet = _codec.Inlet(coding, rate_hz)
-
-    def hear(self, chunk: bytes) -> None:
-        self._inlet.push(chunk)
-
-    def hear_base64(self, payload: str | bytes) -> None:
-        self._inlet.push_base64(payload)
-
-    def marked(self, name: str) -> None:
-        assert isinstance(name, str)
-
-    def played(self, run: int, samples: int) -> None:
-        assert 0 <= run < 2**32
-        assert 0 <= samples < 2**32
-
-    def pressed(self, digit: str) -> None:
-        assert digit in "0123456789*#ABCD"
-        assert len(digit) == 1
-
-    def typed(self, text: str) -> None:
-        assert text
-
-    def rejected(self, reason: str) -> None:
-        """A few fixed words: what a stranger says must not be repeated to whoever reads the journal."""
-        assert len(reason) < 40
 
 
 def twilio(data: bytes) -> None:
@@ -309,7 +265,7 @@ def arguments(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
     for each in (twilio, browser, http, upgrade, tokens, signatures, markup, journal, notation, arguments)
-}
+} | rtc.TARGETS
 
 
 def seeds(target: str) -> list[bytes]:
@@ -371,7 +327,7 @@ def seeds(target: str) -> list[bytes]:
                 b'{"day":"2026-11-23","hours":[9,"10"],"place":{"street":"Long","number":"4"},"note":"x","extra":{"a":[1]}}',
                 b"", b"null", b'{"day":"2026-11-23","hours":[],"extra":' + 500 * b"[" + 500 * b"]" + b"}",
             ]  # fmt: skip
-    raise AssertionError(target)
+    return rtc.seeds(target)
 
 
 CALL = b"""recorded

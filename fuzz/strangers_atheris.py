@@ -8,12 +8,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import atheris
 
-with atheris.instrument_imports(include=["engine", "uvicorn", "starlette"]):
-    import strangers
+with atheris.instrument_imports(include=["engine", "uvicorn", "starlette", "aiortc"]):
+    from fuzz import strangers
 
 
 def main() -> None:

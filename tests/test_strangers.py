@@ -4,7 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fuzz.strangers import SEPARATOR, TARGETS, seeds
+from fuzz.far_end import SEPARATOR
+from fuzz.strangers import TARGETS, seeds
 
 BITS = [
     b"", b"null", b"-1", b"1e999", b"9" * 400, b'"', b"{", b"[" * 2_000, b"\\ud800", b"\\u0000", b"\xed\xa0\x80", b"\xff",

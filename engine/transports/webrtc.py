@@ -67,6 +67,8 @@ SDP_LINES_MAX, CANDIDATES_MAX = 600, 40
 """Of an offer. Chromium's for one microphone and a data channel has 70 lines, and a candidate for each of a machine's addresses."""
 BYTES_PER_SECOND, BYTES_AT_ONCE = 16_000.0, 256_000.0
 """A page sends two small messages a second, and a typed turn now and then."""
+SAMPLES_PER_SECOND, SAMPLES_AT_ONCE = 1.1 * MICROPHONE_HZ, 15 * MICROPHONE_HZ
+"""Of the page's sound: a little more than time brings, and what a stall may have held back."""
 OPUS = [RTCRtpCodecCapability(mimeType="audio/opus", clockRate=48_000, channels=2)]
 """The one codec that is agreed to: the voice is sent as packets of it."""
 PACKETS_HELD = 4
@@ -112,6 +114,7 @@ class WebRTC:
         self._reader: asyncio.Task[None] | None = None
         self._line: Line | None = None
         self._allowed = Allowance(BYTES_PER_SECOND, BYTES_AT_ONCE)
+        self._heard = Allowance(SAMPLES_PER_SECOND, SAMPLES_AT_ONCE)
         self._rejected = 0
         self._signs = 0
         self._watcher: asyncio.TimerHandle | None = None
@@ -229,7 +232,7 @@ class WebRTC:
         if self._channel is not None and self._over.result() not in LOST:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), CLOSE_SECONDS)
-        await self._peer.close()
+        await close_peer(self._peer)
         if self._reader is not None:
             self._reader.cancel()
         self.carried.set()
@@ -334,6 +337,9 @@ class WebRTC:
                     self._hear(self._line, frame)
 
     def _hear(self, line: Line, frame: av.AudioFrame) -> None:
+        if self._heard.wait_seconds(frame.samples):
+            self._reject("sound faster than sound")
+            return
         pts = frame.pts or 0
         missing = 0 if self._next_pts is None else pts - self._next_pts
         self._next_pts = pts + frame.samples
@@ -353,6 +359,17 @@ def hold_back_little(receiver: RTCRtpReceiver) -> None:
     name = "_RTCRtpReceiver__jitter_buffer"
     assert hasattr(receiver, name), "aiortc has changed"
     setattr(receiver, name, JitterBuffer(capacity=PACKETS_HELD, prefetch=0))
+
+
+async def close_peer(peer: RTCPeerConnection) -> None:
+    """Close a connection, and what aiortc leaves open of one that an odd offer did not let it put together."""
+    try:
+        await peer.close()
+    except AttributeError:  # over a data section without a transport, before it came to the sockets
+        for transceiver in peer.getTransceivers():
+            if (encrypted := transceiver.receiver.transport) is not None:
+                await encrypted.stop()
+                await encrypted.transport.stop()
 
 
 def check_offer(offer: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from engine.__main__ import main
 from engine.cli.talk import CLEAR_LINE, Screen, device, meter
@@ -70,6 +71,55 @@ def test_a_device_is_a_number_or_a_part_of_a_name() -> None:
 def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "call.jsonl").touch()
     assert main(["talk", "--journal", str(tmp_path / "call.jsonl")]) == 2
+
+
+LONG = "Hello, this is the practice of Doctor Long, and I can tell you all about our hours and our free times today."
+
+
+def until_loud(source: "subprocess.Popen[bytes]") -> None:
+    """Read on until somebody is heard, a minute at most."""
+    assert source.stdout is not None
+    pieces = (np.frombuffer(source.stdout.read(9_600), np.int16) for _ in range(600))
+    assert any(piece.size and np.abs(piece.astype(int)).max() > 1_000 for piece in pieces), "nobody was heard"
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_in_a_room_the_agents_echo_does_not_interrupt_it_and_a_caller_does(tmp_path: Path, interrupted: bool) -> None:
+    (tmp_path / "desk.py").write_text(
+        f'from engine import Agent\n\nagent = Agent("Be brief.", llm=("scripted",), tts=("espeak",), greeting="{LONG}")\n'
+    )
+    with pulse(tmp_path) as server:
+        server.couple("60%")
+        settings = {
+            **server.environ,
+            "ENGINE_JOURNAL_FOLDER": str(tmp_path / "calls"),
+            "ENGINE_AGENT": "desk:agent",
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+            "PYTHONUNBUFFERED": "1",
+        }
+        echo = server.hears("mouth")
+        command = [sys.executable, "-m", "engine", "talk"]
+        talking = subprocess.Popen(
+            command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
+        try:
+            assert talking.stdout is not None
+            until_loud(echo)  # the agent, as its own microphone hears it
+            if interrupted:
+                server.say(SAID).wait()
+            lines = iter(talking.stdout.readline, "")
+            heard = [next(line for line in lines if line.startswith(("agent", "  you")))]
+            if interrupted and heard[0].startswith("  you"):  # in words that the echo has garbled
+                heard.append(next(line for line in lines if line.startswith("agent")))
+            said = heard[-1]
+            assert said.endswith("[interrupted]\n") is interrupted, said
+            assert ("free times today" in said) is not interrupted
+            talking.send_signal(signal.SIGINT)
+            assert interrupted or "  you  " not in talking.communicate(timeout=30)[0]
+        finally:
+            for process in (talking, echo):
+                process.kill()
+                process.communicate()
 
 
 def test_a_call_at_the_sound_card_is_held_to_its_end(tmp_path: Path) -> None:

@@ -61,6 +61,19 @@ def test_a_page_that_lost_its_connection_goes_on_with_its_session_on_another() -
     run(main())
 
 
+def test_an_offer_that_cannot_be_put_together_is_refused_and_nothing_of_it_stays_open() -> None:
+    async def main() -> None:
+        async with serving(make_config()) as server, httpx.AsyncClient(base_url=server.http) as client:
+            page = Page()
+            odd = (await page.offer()).replace("a=mid:0", "a=mid:5")  # not of the bundle that it says it is in
+            for _ in range(3):
+                answer = await client.post("/webrtc/offer", content=odd, headers=SDP)
+                assert (answer.status_code, answer.text) == (400, "this offer cannot be used")
+            await page.close()
+
+    run(main())
+
+
 def test_a_server_that_stops_says_so_and_lets_its_connections_go() -> None:
     async def main() -> None:
         async with (

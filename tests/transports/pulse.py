@@ -28,6 +28,19 @@ class Pulse:
     def say(self, path: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(["paplay", "--device=mouth", str(path)], env=self.environ)
 
+    def couple(self, volume: str) -> None:
+        """Let the microphone hear the loudspeaker, as in a room, so loud ("60%")."""
+        for command in (
+            ["load-module", "module-loopback", "source=loudspeaker.monitor", "sink=mouth", "latency_msec=40"],
+            ["set-sink-input-volume", "0", volume],
+        ):
+            subprocess.run(["pactl", *command], env=self.environ, check=True, capture_output=True)
+
+    def hears(self, device: str) -> "subprocess.Popen[bytes]":
+        """What is played to a sink, as it comes: PCM16 at 48 kHz, one channel, on its standard output."""
+        command = ["parec", f"--device={device}.monitor", "--raw", "--rate=48000", "--channels=1", "--format=s16le"]
+        return subprocess.Popen([*command, "--latency-msec=20"], env=self.environ, stdout=subprocess.PIPE)
+
     def record(self, path: Path) -> "subprocess.Popen[bytes]":
         """Until it is terminated: PCM16 at 48 kHz, one channel."""
         return subprocess.Popen(

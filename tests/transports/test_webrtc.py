@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from engine.errors import TransportClosed
-from engine.transports.asgi import GONE, HUNG_UP, MESSAGE_BYTES_MAX, SILENT
-from engine.transports.webrtc import CANDIDATES_MAX, MICROPHONE_HZ, WebRTC, check_offer, mono
+from engine.transports.asgi import GONE, HUNG_UP, MESSAGE_BYTES_MAX, REJECTED_MAX, SILENT, UNUSABLE
+from engine.transports.webrtc import CANDIDATES_MAX, MICROPHONE_HZ, SAMPLES_AT_ONCE, WebRTC, check_offer, mono
 from tests.transports.lossy import Relay
 from tests.transports.webrtc_page import Page
 from tests.transports.wires import Ear, run
@@ -190,6 +190,22 @@ def test_a_loss_is_filled_up_so_that_the_callers_clock_keeps_step() -> None:
             ours._hear(ear, frame)
         await ours.hang_up("over")
         assert len(ear.sound) == 2 * 4 * 960
+
+    run(main())
+
+
+def test_sound_that_comes_faster_than_time_is_dropped_and_ends_the_connection() -> None:
+    async def main() -> None:
+        ours, ear = WebRTC(), Ear()
+        ours._line = ear
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=960)
+        frame.planes[0].update(bytes(4 * 960))
+        for number in range(SAMPLES_AT_ONCE // 960 + REJECTED_MAX + 50):
+            frame.pts = 960 * number
+            ours._hear(ear, frame)
+        assert len(ear.sound) < 1.2 * 2 * SAMPLES_AT_ONCE
+        assert ours._over.result() == UNUSABLE
+        await ours.hang_up("over")
 
     run(main())
 
