@@ -8,7 +8,7 @@ from engine.errors import FailureKind
 
 
 def is_worth_retrying(
-    policy: Policy, kind: FailureKind, *, failures: int, retry_ns: int = 0, others: bool, out: bool = False
+    policy: Policy, kind: FailureKind, *, failures: int, retry_ns: int = 0, others: bool, out: bool
 ) -> bool:
     """Whether to ask the provider that has just failed once more.
 
@@ -19,10 +19,8 @@ def is_worth_retrying(
     """
     if kind is FailureKind.REJECTED:  # It will never accept this.
         return False
-    if others and (
-        out or kind is FailureKind.TIMEOUT
-    ):  # The caller has waited in silence once; another may be quicker.
-        return False
+    if others and (out or kind is FailureKind.TIMEOUT):
+        return False  # The caller has waited in silence once; another may be quicker.
     return failures <= policy.retries and retry_ns <= policy.retry_ns_max
 
 

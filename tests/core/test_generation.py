@@ -202,6 +202,7 @@ def test_an_answer_that_grows_too_long_behind_a_tool_call_waits_for_no_tool() ->
         600   llm r1 "Let me look."
         610   llm r1 calls look_up {{}}               -> tool r1 t1 look_up {{}}, tts r1 "Let me look."
         620   llm r1 "{"." * LIMITS.response_chars}"  -> cancel llm r1
+        630   llm r1 "late"
         700   tool t1 "found"
         800   tts r1 c1 done 500
         810   playing r1
@@ -211,6 +212,7 @@ def test_an_answer_that_grows_too_long_behind_a_tool_call_waits_for_no_tool() ->
     )
     assert [(m.role, m.text) for m in state.conversation.messages[-1:]] == [(Role.TOOL, "found")]
     assert len(state.response.past[-1].rounds) == 1
+    assert state.counters.stale == 1
 
 
 def test_every_round_of_an_answer_may_fail_as_often_as_the_first() -> None:

@@ -35,6 +35,11 @@ def test_what_is_worth_another_try(
     assert found is expected
 
 
+def test_a_provider_that_asked_for_no_wait_is_tried_again_however_short_waits_must_be() -> None:
+    policy = Policy(retry_ns_max=0)
+    assert is_worth_retrying(policy, FailureKind.UNAVAILABLE, failures=1, others=True, out=False)
+
+
 @pytest.mark.parametrize(
     ("out", "tried", "expected"),
     [
