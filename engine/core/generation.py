@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from engine.core.chunking import spoken
 from engine.core.commands import NOTHING, CancelLLM, Commands
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
-from engine.core.floor import floor_run, known_ledger, ledger_of
+from engine.core.floor import floor_run, known_ledger
 from engine.core.playout import is_heard_out
 from engine.core.recovery import ask, followed_by, outrun, same_model
 from engine.core.state import NEVER, CallState, Deadlines, Round, Run, State
@@ -129,8 +129,10 @@ def _filler(state: State, number: int) -> str:
 
 def _fill_at(state: State) -> int | None:
     run, policy = floor_run(state), state.setup.policy
-    ledger = ledger_of(state, run.number) if run is not None else None
-    if run is None or ledger is None or run.filled or run.written or not is_heard_out(ledger):
+    if run is None or run.filled or run.written:
+        return None
+    ledger = known_ledger(state, run.number)
+    if not is_heard_out(ledger):
         return None
     if run.calls and not run.requests:
         slow = policy.filler_ns if ledger.cut >= len(run.text) else 0

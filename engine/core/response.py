@@ -25,7 +25,7 @@ from engine.core.events import (
     TransferFailed,
     TransferRequested,
 )
-from engine.core.floor import MACHINES, believed_until, caller_speaks, floor_run, ledger_of
+from engine.core.floor import MACHINES, believed_until, caller_speaks, floor_run, known_ledger
 from engine.core.playout import is_heard_out, is_stalled
 from engine.core.recovery import ask, drop_run, first_model, stop_run
 from engine.core.state import Cause, Deadlines, Run, RunEnd, Say, State, TurnEnd
@@ -99,9 +99,9 @@ def finish(state: State) -> tuple[State, Commands]:
     ):
         return _hang_up(state, "line lost")
     run = floor_run(state)
-    ledger = ledger_of(state, run.number) if run is not None else None
-    if run is None or ledger is None:
+    if run is None:
         return state, NOTHING
+    ledger = known_ledger(state, run.number)
     if ledger.mute or is_stalled(state, ledger):
         state, commands = stop_run(state, run, RunEnd.FAILED)
         return _after(state, run, failed=True, commands=commands)

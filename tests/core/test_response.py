@@ -7,7 +7,7 @@ from engine.core.policy import Policy, Setup
 from engine.core.response import SAYS_MAX
 from engine.core.state import Cause, Phase, RunEnd
 from engine.core.units import LIMITS, MS
-from tests.core.calls import SPEAKING
+from tests.core.calls import ASKED, SPEAKING
 from tests.script import SETUP, check, play
 
 
@@ -440,3 +440,55 @@ def test_a_goodbye_is_said_once_and_cannot_be_cut() -> None:
     assert len(goodbyes) == 1
     assert not goodbyes[0].interruptible
     assert goodbyes[0].then_end == "nobody there"
+
+
+def test_a_greeting_that_must_be_heard_cannot_be_cut() -> None:
+    check(
+        """
+        0     asr open
+        100   tts r1 c1 done 900
+        110   playing r1
+        300   caller speaks
+        700   asr partial "wait"
+        """,
+        replace(SETUP, greeting="This call is recorded.", greeting_interruptible=False),
+    )
+
+
+@pytest.mark.parametrize("pending", ["caller speaks", 'asr partial "and also"', "key 4"])
+def test_a_turn_that_waited_for_the_floor_waits_for_what_the_caller_adds(pending: str) -> None:
+    state = check(
+        f"""
+        0     asr open
+        100   say "This call is recorded." interruptible=no -> open r1, tts r1
+        200   tts r1 c1 done 2000
+        210   playing r1
+        500   caller speaks
+        900   asr final "what time is it?"
+        1000  caller quiet
+        1600
+        1900  {pending}
+        2000  played r1 2000
+        """
+    )
+    assert (state.turn.taken, state.response.answered) == (1, 0)
+
+
+def test_a_guess_that_holds_is_the_answer_to_its_turn() -> None:
+    state = check(ASKED)
+    assert state.response.run is not None
+    assert (state.response.run.committed, state.response.run.turn) == (True, 1)
+
+
+def test_a_guess_of_other_words_than_the_recogniser_ends_the_turn_with_is_superseded() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "book it for ten."
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "book it for ten."
+        1640  asr end "book it for ten thirty."       -> clear r1, cancel r1, open r2, llm r2 "book it for ten thirty."
+        """
+    )
+    assert state.response.past[-1].end is RunEnd.SUPERSEDED
