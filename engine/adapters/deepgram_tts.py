@@ -5,6 +5,7 @@ Source: Deepgram's AsyncAPI specification (2026-07-22) and docs (2025 to 2026). 
 
 from collections import deque
 from collections.abc import Iterable
+from typing import ClassVar
 
 import msgspec
 from msgspec import Struct, field
@@ -44,6 +45,8 @@ class AuraVoice(ContextVoice):
 
     name = "deepgram"
     farewell = '{"type":"Close"}'
+    reasons: ClassVar[dict[str, FailureKind]] = {"DATA-0001": FailureKind.RATE_LIMITED}
+    """Too many characters in a minute: closed with the code of a wrong request, and mended by waiting."""
 
     def __init__(self, options: AuraOptions) -> None:
         super().__init__(options.sample_rate)

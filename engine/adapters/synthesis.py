@@ -157,6 +157,7 @@ class ContextVoice:
     keepalive_ns: ClassVar[int] = 10 * SECOND
     farewell: ClassVar[str] = ""
     kinds: ClassVar[Mapping[int, FailureKind]] = {}
+    reasons: ClassVar[Mapping[str, FailureKind]] = {}
 
     def __init__(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
@@ -272,7 +273,7 @@ class ContextVoice:
             for name in list(self._taken):
                 self._free(name)
             self._trouble = None
-            socket = Socket(self.name, receive=self.translate, lost=self._lost, kinds=self.kinds)
+            socket = Socket(self.name, receive=self.translate, lost=self._lost, kinds=self.kinds, reasons=self.reasons)
             dial = self.dial()
             await socket.connect(dial.url, headers=dial.headers, subprotocols=dial.subprotocols)
             self._socket = socket

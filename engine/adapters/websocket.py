@@ -86,15 +86,23 @@ class Socket(asyncio.Protocol):
     receive:  takes each message, text or binary. AdapterError, or an error of decoding, raised in it ends the connection.
     lost:     takes the one error that ended an open connection. Not called for `close`.
     kinds:    the provider's own close codes; they come before the standard's.
+    reasons:  the same, by a name that stands in the close's reason; they come before all codes.
     """
 
     def __init__(
-        self, provider: str, *, receive: Receive, lost: Lost, kinds: Mapping[int, FailureKind] = MappingProxyType({})
+        self,
+        provider: str,
+        *,
+        receive: Receive,
+        lost: Lost,
+        kinds: Mapping[int, FailureKind] = MappingProxyType({}),
+        reasons: Mapping[str, FailureKind] = MappingProxyType({}),
     ) -> None:
         self._provider = provider
         self._receive = receive
         self._lost = lost
         self._kinds = kinds
+        self._reasons = reasons
         self._wire: ClientProtocol
         self._transport: asyncio.Transport | None = None
         self._upgraded: asyncio.Future[None]
@@ -272,7 +280,8 @@ class Socket(asyncio.Protocol):
         if close is None:
             return AdapterError(self._provider, FailureKind.CLOSED, "the connection broke")
         code = int(close.code)
-        kind = self._kinds.get(code) or CLOSE_KINDS.get(code) or FailureKind.CLOSED
+        named = next((kind for name, kind in self._reasons.items() if name in close.reason), None)
+        kind = named or self._kinds.get(code) or CLOSE_KINDS.get(code) or FailureKind.CLOSED
         return AdapterError(self._provider, kind, f"close code {code}")
 
     def _flush(self) -> None:

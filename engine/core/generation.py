@@ -22,7 +22,8 @@ from engine.core.units import LIMITS
 def keep_token(state: State, event: LLMToken) -> tuple[State, Commands]:
     """More of the answer."""
     state, run, cancelled = _listened_to(state, event.request)
-    text = run.text + spoken(event.text)
+    # The space after a filler is there already.
+    text = run.text + (spoken(event.text).lstrip(" ") if run.text.endswith(" ") and run.filled else spoken(event.text))
     run = replace(
         run,
         text=text[: LIMITS.response_chars],

@@ -16,6 +16,7 @@ from engine.sandbox.voices import MP3, pieces
 
 RATES_HZ = (8_000, 16_000, 24_000, 32_000, 48_000)
 TEXT_CHARS_MAX = 2_000
+MINUTE_CHARS_MAX = 2_400
 
 
 class AuraServer(DeepgramHost, SocketProvider):
@@ -36,6 +37,7 @@ class _Conversation:
         self._text = ""
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._sequence = -1
+        self._characters = 0
 
     async def run(self) -> None:
         query = self._peer.websocket.query_params
@@ -68,6 +70,11 @@ class _Conversation:
             case "Speak":
                 if len(order["text"]) > TEXT_CHARS_MAX:
                     await self._peer.hang_up(1009, "BIG-0001")
+                    return False
+                # No call of a test lasts a minute.
+                self._characters += len(order["text"])
+                if self._characters > MINUTE_CHARS_MAX:
+                    await self._peer.hang_up(1008, "DATA-0001: too many characters")
                     return False
                 self._text += order["text"]
             case "Flush":

@@ -1,6 +1,7 @@
 """What a simulated language model says: it repeats the caller's words, and calls a tool whose name it hears. Always the same."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from msgspec import Struct
@@ -67,9 +68,19 @@ def think(dialogue: Dialogue, tools: tuple[Tool, ...] = (), results: tuple[str, 
     thought = _answer(dialogue.said, tools, results)
     if not dialogue.begun:
         return thought
-    # Word for word where it was broken off; the space before a word belongs to it.
-    rest = thought.text.split()[len(dialogue.begun.split()) :]
-    return Thought(" ".join(["", *rest]), thought.calls)
+    # Word for word where it was broken off, whatever was said to fill the wait; the space before a word belongs to it.
+    words = thought.text.split()
+    said = sum(
+        1
+        for _ in takewhile(
+            lambda pair: _bare(pair[0]) == _bare(pair[1]), zip(words, dialogue.begun.split(), strict=False)
+        )
+    )
+    return Thought(" ".join(["", *words[said:]]), thought.calls)
+
+
+def _bare(word: str) -> str:
+    return word.strip(".,:;?!…").lower()
 
 
 def _answer(said: str, tools: tuple[Tool, ...], results: tuple[str, ...]) -> Thought:

@@ -47,3 +47,14 @@ async def test_a_rate_the_service_does_not_make_is_rejected():
         with pytest.raises(AdapterError) as caught:
             await say(make(Stage.TTS, "deepgram", server, sample_rate=11_025), "hello")
     assert caught.value.kind is FailureKind.REJECTED
+
+
+async def test_too_many_characters_in_a_minute_are_waited_for():
+    async with (server := AuraServer()).serve(), opened(make(Stage.TTS, "deepgram", server)) as voice:
+        for _ in range(2):
+            speaking = voice.speak(SpeechRequest(run=1, chunk=1, text="a" * 1_199))
+            async with aclosing(speaking) as sound:
+                await anext(sound)
+        with pytest.raises(AdapterError) as caught:
+            await gather(voice, "one word more")
+    assert caught.value.kind is FailureKind.RATE_LIMITED

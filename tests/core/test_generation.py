@@ -426,7 +426,8 @@ def test_a_slow_model_is_not_silence() -> None:
         3100  tts r1 c1 done 1000
         3110  playing r1                               [Speaking]
         4110  played r1 1000
-        5000  llm r1 "It is noon."
+        5000  llm r1 " It is"
+        5005  llm r1 " noon."
         5010  llm r1 done                             -> tts r1 "It is noon."
         5100  tts r1 c2 done 1000
         6200  played r1 2000                           [Idle]
@@ -447,7 +448,7 @@ def test_a_model_that_stops_in_the_middle_of_a_sentence_is_not_silence_and_the_n
         3120  playing r1                               [Speaking]
         4620  played r1 1500
         6600  timer                                   -> cancel llm r1, llm r1 system "Your last answer broke off where it ends above. Go on from exactly there; do not repeat what was said." by=spare
-        6700  llm r1 "free at eight. "                -> tts r1 "free at eight."
+        6700  llm r1 " free at eight. "               -> tts r1 "free at eight."
         """,
         replace(SLOW, llm=("model", "spare")),
     )
