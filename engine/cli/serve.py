@@ -12,7 +12,7 @@ import uvloop
 from engine import config
 from engine.cli import add_config
 from engine.config import Config
-from engine.server.serve import greeting, listen, serve
+from engine.server.serve import forbid_core_dumps, greeting, listen, serve
 from engine.server.tokens import Tokens
 from engine.server.worker import work
 from engine.server.workers import Supervisor
@@ -33,6 +33,7 @@ def run(arguments: Namespace) -> int:
         "server.workers": arguments.workers,
     }
     found = config.load(arguments.config, flags=flags)
+    forbid_core_dumps()
     if arguments.channel is None and found.server.workers > 1:
         return supervise(found, arguments)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

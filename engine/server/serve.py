@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
@@ -111,6 +111,14 @@ def listen(config: Config) -> socket.socket:
         # Only an error of the system has a number above 0; that of a name has its own text.
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise EngineError(f"cannot listen on {host}, port {port}: {why}") from error
+
+
+def forbid_core_dumps() -> None:
+    """A crash leaves no file with keys and callers' words in it. Inherited by workers."""
+    with suppress(ImportError):  # Windows has no such limit, and writes no such file unasked
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def spare_collector() -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import signal
 import socket
 import ssl
@@ -41,6 +42,15 @@ class Served:
     def end(self) -> tuple[int, str]:
         _, errors = self.process.communicate(timeout=20)
         return self.process.returncode, errors
+
+
+def test_a_crash_leaves_no_core_dump(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    assert served.line()
+    limits = Path(f"/proc/{served.process.pid}/limits").read_text()
+    assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
+    served.process.terminate()
+    assert served.end()[0] == 0
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
