@@ -30,7 +30,8 @@ LOOK_SECONDS = 300.0
 PAGES = 4
 """Every so manyth line is a page's, where the server has pages."""
 RSS_KB_GROWTH_MAX = 8 * 1024
-"""Between two quiet moments. Allocators keep some of what they had; a leak goes on."""
+"""In the second half, or between two quiet moments where there were few looks. Allocators keep what they once had; a leak goes on."""
+LOOKS_MIN = 6
 NONSENSE = (
     frame(TEXT, b"{"),
     frame(TEXT, b'{"event":"media"}'),
@@ -70,6 +71,8 @@ class Soaked(Struct, frozen=True, kw_only=True):
     """Of providers, by the journals; 0 where they are not ours to read."""
     before: Look
     after: Look
+    looks: tuple[Look, ...] = ()
+    """While calls were under way."""
     reasons: dict[str, int]
 
     def leaks(self) -> list[str]:
@@ -80,6 +83,8 @@ class Soaked(Struct, frozen=True, kw_only=True):
             for name in ("files", "journals", "tasks", "calls")
             if getattr(after, name) > getattr(before, name)
         ]
+        if len(self.looks) >= LOOKS_MIN:
+            before, after = self.looks[len(self.looks) // 2], self.looks[-1]
         if after.rss_kb - before.rss_kb > RSS_KB_GROWTH_MAX:
             found.append(f"memory: {before.rss_kb} KB before, {after.rss_kb} KB after")
         return found
@@ -146,24 +151,26 @@ async def rest(plan: Plan) -> Look:
     return await look(plan)
 
 
-async def watch(plan: Plan, crowds: list[Crowd], tell: Callable[[str], None]) -> None:
-    """Tell how the server is, every now and then."""
+async def watch(plan: Plan, crowds: list[Crowd], tell: Callable[[str], None], looks: list[Look]) -> None:
+    """Look how the server is every now and then, and tell."""
     began = asyncio.get_running_loop().time()
     while True:
         minutes = (asyncio.get_running_loop().time() - began) / 60
         calls = sum(crowd.figures.begun for crowd in crowds)
-        tell(f"{minutes:4.0f} min      {calls} calls so far; {await look(plan)}")
+        looks.append(await look(plan))
+        tell(f"{minutes:4.0f} min      {calls} calls so far; {looks[-1]}")
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def turn(plan: Plan, seed: int, seconds: float, totals: Figures, tell: Callable[[str], None]) -> None:
-    """So many lines for so long, then nobody."""
+async def turn(plan: Plan, seed: int, seconds: float, totals: Figures, tell: Callable[[str], None]) -> list[Look]:
+    """So many lines for so long, then nobody. Returns how the server was meanwhile."""
+    looks: list[Look] = []
     async with AsyncExitStack() as leaving:
         crowds = [await leaving.enter_async_context(crowd_for(plan))]
         if plan.transport == "twilio" and urlsplit(plan.url).scheme in ("http", "https"):
             crowds.append(await leaving.enter_async_context(crowd_for(replace(plan, transport="browser"))))
         until = asyncio.get_running_loop().time() + seconds
-        watching = asyncio.create_task(watch(plan, crowds, tell))
+        watching = asyncio.create_task(watch(plan, crowds, tell, looks))
         async with asyncio.TaskGroup() as lines:
             for line in range(plan.calls):
                 crowd = crowds[-1] if line % PAGES == PAGES - 1 else crowds[0]
@@ -174,6 +181,7 @@ async def turn(plan: Plan, seed: int, seconds: float, totals: Figures, tell: Cal
             setattr(totals, name, getattr(totals, name) + getattr(crowd.figures, name))
         for reason, count in crowd.figures.reasons.items():
             totals.reasons[reason] = totals.reasons.get(reason, 0) + count
+    return looks
 
 
 def failures_in(journals: Path) -> int:
@@ -189,7 +197,7 @@ async def soak(plan: Plan, minutes: float, tell: Callable[[str], None], journals
     totals, warming = Figures(), Figures()
     await turn(plan, plan.seed, WARM_SECONDS, warming, tell)
     before = await rest(plan)
-    await turn(plan, plan.seed + 1, minutes * 60, totals, tell)
+    looks = await turn(plan, plan.seed + 1, minutes * 60, totals, tell)
     return Soaked(
         minutes=minutes,
         calls=totals.begun,
@@ -198,6 +206,7 @@ async def soak(plan: Plan, minutes: float, tell: Callable[[str], None], journals
         unexpected=totals.lost,
         before=before,
         after=await rest(plan),
+        looks=tuple(looks),
         failures=await asyncio.to_thread(failures_in, journals) if journals else 0,
         reasons=totals.reasons,
     )

@@ -49,6 +49,10 @@ def test_a_server_that_holds_more_than_before_leaks() -> None:
     assert replace(soaked, after=replace(look, rss_kb=81_000)).leaks() == []
     assert replace(soaked, after=replace(look, rss_kb=99_000)).leaks()
     assert soaked.lines()
+    growing = [replace(look, rss_kb=80_000 + 5_000 * n) for n in range(8)]
+    assert replace(soaked, after=look, looks=tuple(growing)).leaks()
+    settled = [*growing, *[growing[-1]] * 8]
+    assert replace(soaked, after=growing[-1], looks=tuple(settled)).leaks() == []
 
 
 def test_a_server_that_does_not_begin_is_an_error(tmp_path) -> None:  # type: ignore[no-untyped-def]
