@@ -229,10 +229,11 @@ def test_nothing_is_given_up_while_the_line_is_lost() -> None:
 
 
 def test_an_answer_in_very_many_pieces_is_spoken_to_its_end() -> None:
-    pieces, short, long = 220, LIMITS.chunks // 2, LIMITS.chunk_chars // len("Yes. ")
+    pieces, short, long = 220, LIMITS.chunks // 2, LIMITS.chunk_chars // len(" Yes.")
     lines = [
         '500 typed "hello"',
-        *(f'{600 + i} llm r1 "Yes. "' for i in range(pieces)),
+        '600 llm r1 "Yes."',
+        *(f'{600 + i} llm r1 " Yes."' for i in range(1, pieces)),
         "950 llm r1 done",
         "960 playing r1",
     ]
