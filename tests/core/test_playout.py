@@ -82,6 +82,17 @@ def test_word_times_that_run_backwards_or_past_the_text_are_dropped() -> None:
     assert state.playout.ledgers[0].chunks[0].words == tuple(Word(end, at * MS) for end, at in kept)
 
 
+def test_a_first_word_of_one_letter_may_end_at_once() -> None:
+    state = check(
+        """
+        500   say "I am here."                        -> open r1, tts r1 "I am here."  [Generating]
+        700   tts r1 c1 words words=[[1,0],[4,300000000]]
+        """,
+        TYPED,
+    )
+    assert state.playout.ledgers[0].chunks[0].words == (Word(1, 0), Word(4, 300 * MS))
+
+
 def test_a_late_position_of_a_dead_run_leaves_the_live_one_as_it_is() -> None:
     state = check(
         SAID

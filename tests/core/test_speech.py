@@ -185,6 +185,31 @@ def test_after_every_voice_has_failed_the_next_answer_begins_with_the_first_one_
         740   tts r1 c5 failed unavailable            -> cancel tts r1, clear r1, cancel tts r1  [Idle]
         800   say "Noon."                             -> open r2, tts r2 "Noon." by=voice  [Generating]
         900   tts r2 c1 failed unavailable            -> cancel tts r2, tts r2 "Noon." by=voice
+        910   tts r2 c2 failed unavailable            -> cancel tts r2, tts r2 "Noon." by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_after_every_voice_has_failed_one_with_a_known_outage_is_still_not_the_first() -> None:
+    state = check(
+        """
+        100   outages {"tts":["voice"]}
+        500   say "Noon."                             -> open r1, tts r1 "Noon." by=spare  [Generating]
+        600   tts r1 c1 failed rejected               -> cancel tts r1, tts r1 "Noon." by=voice
+        700   tts r1 c2 failed rejected               -> cancel tts r1, clear r1, cancel tts r1  [Idle]
+        """,
+        CALLED,
+    )
+    assert state.playout.voice == 1
+
+
+def test_a_voice_that_fails_here_and_elsewhere_is_not_tried_again() -> None:
+    check(
+        ASKED
+        + """
+        650   outages {"tts":["voice"]}
+        720   tts r1 c1 failed unavailable            -> cancel tts r1, tts r1 "It is noon." by=spare, tts r1 "And then it is one." by=spare
         """,
         CALLED,
     )
