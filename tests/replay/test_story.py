@@ -57,7 +57,6 @@ def test_work_that_was_done_in_time_is_hidden_behind_the_wait_for_the_turns_end(
 
 def test_a_caller_who_hangs_up_unanswered_is_told_what_was_waited_for() -> None:
     (answer,) = told(ASKED + """
-        1500  llm failed timeout
         2600  session ended "the caller hung up"
     """).answers  # fmt: skip
     assert (answer.latency_ns, answer.silence_ns) == (None, 1_600 * MS)

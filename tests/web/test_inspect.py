@@ -203,7 +203,9 @@ def test_a_live_call_is_followed_within_a_fifth_of_a_second(tmp_path: Path) -> N
             )
         sheet.close(lines[-1], 0)
         await page.locator("#live").wait_for(state="hidden")
-        assert sorted(delays)[len(delays) // 2] < 200
+        median = sorted(delays)[len(delays) // 2]
+        print(f"a line is on the page after {median:.0f} ms (median of {len(delays)}), {max(delays):.0f} ms at worst")
+        assert median < 200
 
     scribe = Scribe()
     sheet = Sheet(tmp_path / "live" / "call.jsonl", scribe=scribe)

@@ -1,6 +1,6 @@
 // One step: its fields, its orders, and the state before and after as a difference. Everything is text; nothing is ever markup.
 
-import { exactMs, whole } from "./numbers.js";
+import { exactMs, fineMs, whole } from "./numbers.js";
 
 export function el(name, className, text) {
   const element = document.createElement(name);
@@ -11,10 +11,15 @@ export function el(name, className, text) {
 
 const written = (value) => (typeof value === "string" ? JSON.stringify(value) : value === null || value === undefined ? "—" : JSON.stringify(value));
 
+const isTime = (name, value) => typeof value === "number" && (name.endsWith("_ns") || name.endsWith("_at") || name === "at");
+
 function valueOf(name, value) {
-  if (typeof value === "number" && (name.endsWith("_ns") || name.endsWith("_at") || name === "at")) return exactMs(value);
+  if (isTime(name, value)) return exactMs(value);
   return typeof value === "string" ? value : JSON.stringify(value);
 }
+
+// Time that passes changes at every step: it stands last.
+const isQuiet = (change) => /^(at|audio_ns|deadlines\.)/.test(change.path);
 
 export function showStep(pane, step, { later }) {
   pane.replaceChildren();
@@ -49,9 +54,8 @@ export function showStep(pane, step, { later }) {
   } else if (!step.changes.length) pane.append(el("p", "empty", "Nothing changed."));
   else {
     const table = el("div", "changes");
-    for (const change of step.changes) {
-      const quiet = /^(at|audio_ns|deadlines\.)/.test(change.path);
-      table.append(el("code", quiet ? "path quiet" : "path", change.path), part("del", change.path, change.before), part("ins", change.path, change.after));
+    for (const change of step.changes.toSorted((one, other) => isQuiet(one) - isQuiet(other))) {
+      table.append(el("code", isQuiet(change) ? "path quiet" : "path", change.path), part("del", change.path, change.before), part("ins", change.path, change.after));
     }
     pane.append(table);
   }
@@ -63,7 +67,8 @@ export function showStep(pane, step, { later }) {
 
 function part(name, path, value) {
   const leaf = path.split(".").pop();
-  const short = typeof value === "number" ? valueOf(leaf, value) : written(value);
+  const short = isTime(leaf, value) ? fineMs(value) : written(value);
   const element = el(name, short.length > 120 ? "long" : "", short);
+  if (isTime(leaf, value)) element.title = exactMs(value);
   return element;
 }

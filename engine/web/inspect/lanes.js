@@ -353,12 +353,12 @@ export class Lanes {
     c.globalAlpha = 1;
   }
 
-  // `say()` is asked only where there is room for words.
+  // `say()` is asked only where there is room for words. Whether there was.
   label(say, left, right, y, color) {
     const from = Math.max(left, this.left) + 5;
     const room = right - from - 4;
     const text = room < 18 ? "" : say();
-    if (!text) return;
+    if (!text) return false;
     const { context: c } = this;
     c.font = "12px Inter, ui-sans-serif, system-ui, sans-serif";
     c.fillStyle = color;
@@ -366,6 +366,7 @@ export class Lanes {
     c.textAlign = "left";
     const chars = Math.floor(room / 6.2);
     c.fillText(text.length > chars ? `${text.slice(0, Math.max(1, chars - 1))}…` : text, from, y);
+    return true;
   }
 
   draw_phase(lane) {
@@ -417,11 +418,13 @@ export class Lanes {
 
   draw_voice(lane) {
     const height = lane.height - 10;
+    let free = -Infinity; // two chunks are under way at once: only one of them has words
     for (const [item, left, right] of this.inSight(this.model.chunks)) {
       const first = Math.min(this.x(item.first ?? item.end ?? this.end), right);
       this.block(left, first, lane.top + height - 3, 3, this.colors.voice, 0.6);
       if (item.first !== null) this.block(Math.max(first, left), right, lane.top, height, this.colors.voice, 0.4);
-      this.label(() => this.table.text(item.row) + (item.cut ? " ✕" : ""), left, right, lane.top + height / 2, this.colors.ink);
+      const say = () => this.table.text(item.row) + (item.cut ? " ✕" : "");
+      if (left >= free && this.label(say, left, right, lane.top + height / 2, this.colors.ink)) free = right;
     }
     this.ticks(this.model.ticks.voice, this.colors.voice, lane.top + height + 2, 8);
   }
