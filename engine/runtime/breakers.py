@@ -178,18 +178,21 @@ class Breakers:
         breaker.wait_ns = min(2 * breaker.wait_ns, limits.probe_ns_max) if again else limits.probe_ns
         breaker.forget()
         self._put_off(breaker)
-        log.warning("a provider is out and is asked last", extra=_told(breaker) | {"kind": kind.value})
+        told = _told(breaker) | {"kind": kind.value}
+        log.warning("%s %s is out and is asked last: %s", *told.values(), extra=told)
         self._tell()
 
     def _half_open(self, breaker: Breaker) -> None:
         breaker.position = Position.HALF_OPEN
-        log.info("a provider is ready again and is tried by one call", extra=_told(breaker))
+        told = _told(breaker)
+        log.warning("%s %s is ready again and is tried by one call", *told.values(), extra=told)
         self._let_one_through(breaker)
         self._tell()
 
     def _close(self, breaker: Breaker) -> None:
         breaker.position, breaker.trial, breaker.wait_ns = Position.CLOSED, None, 0
-        log.info("a provider is back", extra=_told(breaker))
+        told = _told(breaker)
+        log.warning("%s %s is back", *told.values(), extra=told)
         # Those after it that were ready had only waited for a call to try them, and none will now.
         for other in self._after(breaker):
             if other.position is Position.HALF_OPEN:

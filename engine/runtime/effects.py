@@ -314,7 +314,8 @@ class Effects:
             return
         except AdapterError as error:
             kind, retry_ns = error.kind, error.retry_ns
-            log.warning("provider failed", extra={"provider": provider, "kind": kind.value, "detail": error.detail})
+            told = {"provider": provider, "kind": kind.value, "detail": error.detail}
+            log.warning("%s failed: %s (%s)", *told.values(), extra=told)
         except Exception:
             # A fault of an adapter is one provider's trouble, not the call's.
             kind, retry_ns = FailureKind.PROTOCOL, 0

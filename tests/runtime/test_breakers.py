@@ -306,9 +306,9 @@ async def test_every_change_is_in_the_log(caplog: pytest.LogCaptureFixture) -> N
     await asyncio.sleep(3)
     bench.breakers.answered(Stage.LLM, "brain", 0)
     assert [record.message for record in caplog.records] == [
-        "a provider is out and is asked last",
-        "a provider is ready again and is tried by one call",
-        "a provider is back",
+        "llm brain is out and is asked last: unavailable",
+        "llm brain is ready again and is tried by one call",
+        "llm brain is back",
     ]
     assert {(record.stage, record.provider) for record in caplog.records} == {("llm", "brain")}  # type: ignore[attr-defined]
 

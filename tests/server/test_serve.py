@@ -74,6 +74,34 @@ def test_a_signal_drains_and_exits_well(tmp_path: Path, sign: signal.Signals) ->
     assert not errors or "held up" in errors.splitlines()[0]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_any_configuration_can_be_tried_without_a_key(tmp_path: Path, workers: str) -> None:
+    arguments = ("--workers", workers, "--simulate-providers", "llm.first_ms=50", "tts.step_ms=1")
+    chosen = {"ENGINE_ASR": "deepgram", "ENGINE_LLM": "anthropic", "ENGINE_TTS": "deepgram_flux"}
+    served = Served(tmp_path, *arguments, **chosen)
+    told = [served.line()]
+    while told[-1] and not told[-1].startswith("Talk"):
+        told.append(served.line())
+    if workers == "1":
+        assert [line.split(" at ")[0] for line in told[:-1]] == [
+            "Simulated: asr.deepgram",
+            "Simulated: llm.anthropic",
+            "Simulated: tts.deepgram_flux",
+        ]
+
+    async def main() -> None:
+        address = told[-1].removeprefix("Talk to the agent at ").rstrip("/").replace("http", "ws")
+        async with page(address) as visitor:
+            await visitor.until(type="ready")
+            await visitor.until(type="agent", state="speaking")
+            await visitor.say(type="bye")
+            await visitor.until(type="bye")
+
+    run(main())
+    served.process.send_signal(signal.SIGTERM)
+    assert served.end()[0] == 0
+
+
 def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
