@@ -12,7 +12,7 @@ from engine.core.events import LLMDone, LLMToken, LLMToolCall
 from engine.core.floor import floor_run, known_ledger
 from engine.core.playout import is_heard_out
 from engine.core.recovery import ask, followed_by, outrun, same_model
-from engine.core.state import NEVER, CallState, Deadlines, Round, Run, State
+from engine.core.state import CallState, Deadlines, Round, Run, State
 from engine.core.tools import OPEN, known_call, spec_of
 from engine.core.units import LIMITS
 
@@ -92,7 +92,7 @@ def go_on(state: State) -> tuple[State, Commands]:
     if len(run.rounds) >= state.setup.policy.tool_rounds:
         run = replace(run, written=True)
         return replace(state, response=replace(state.response, run=run)), NOTHING
-    return ask(replace(state, response=replace(state.response, run=run)), run, same_model(state, run))
+    return ask(state, run, same_model(state, run))
 
 
 def target_in(output: str) -> str:
@@ -136,14 +136,12 @@ def _fill_at(state: State) -> int | None:
     if not is_heard_out(ledger):
         return None
     if run.calls and not run.requests:
-        slow = policy.filler_ns if ledger.cut >= len(run.text) else 0
-        return max(run.called_at, ledger.moved_at) + slow if slow else None
-    if not policy.llm_filler_ns or not state.setup.tts or not run.requests or run.calls or ledger.opened_at is None:
+        return max(run.called_at, ledger.moved_at) + policy.filler_ns if policy.filler_ns else None
+    if not policy.llm_filler_ns or not state.setup.tts or not run.requests or run.calls:
         return None
     asked_at = min(request.asked_at for request in run.requests)
-    return max(ledger.opened_at, ledger.moved_at, asked_at) + policy.llm_filler_ns
+    return max(ledger.moved_at, asked_at) + policy.llm_filler_ns
 
 
 def deadlines(state: State) -> Deadlines:
-    wall = _fill_at(state)
-    return NEVER if wall is None else Deadlines(wall)
+    return Deadlines(_fill_at(state))

@@ -485,3 +485,19 @@ def test_a_slow_model_with_no_filler_to_say_is_waited_for_in_silence() -> None:
         """,
         replace(SLOW, policy=Policy(filler="")),
     )
+
+
+def test_a_model_that_stalls_behind_its_first_sentence_is_filled_for_a_while_after_the_last_sound() -> None:
+    state = check(
+        r"""
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 "\n\nIt is noon. And"            -> tts r1 "It is noon."
+        650   tts r1 c1 done 2000
+        700   playing r1
+        2700  played r1 2000
+        5200  timer                                   -> tts r1 "And… One moment, please."
+        """,
+        replace(CALLED, asr=()),
+    )
+    assert state.response.run is not None
+    assert state.response.run.text == "\n\nIt is noon. And… One moment, please. "
