@@ -94,7 +94,8 @@ def test_what_is_told_of_a_torn_journal_says_so(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = record(tmp_path / "call.jsonl")
-    path.write_bytes(path.read_bytes()[:6_000])
+    header_and_ten = b"".join(path.read_bytes().splitlines(True)[:11])
+    path.write_bytes(path.read_bytes()[: len(header_and_ten) + 55])
     code, out, _ = tell(command, path, capsys)
     assert code == 0
     assert out.splitlines()[-1].endswith(f"{path} is torn after 10 events: the last line is torn off after 55 bytes.")

@@ -82,10 +82,12 @@ def test_a_file_over_its_limit_is_a_full_disk(tmp_path: Path) -> None:
     """The real thing: the kernel refuses to write beyond the limit, and the torn mark still fits in the room the half line left."""
     import signal
 
+    lines = record(tmp_path / "whole.jsonl").read_bytes().splitlines(True)
+    limit = sum(map(len, lines[:11])) + max(map(len, lines)) // 4
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, before[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
         path = record(tmp_path / "call.jsonl")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
