@@ -7,8 +7,9 @@ because such models invent words for silence. Source: openai/openai-openapi (202
 import asyncio
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Collection
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Collection, Mapping
+from secrets import token_hex
+from typing import ClassVar
 
 import httpx
 import msgspec
@@ -25,6 +26,7 @@ QUIET_RMS = 100
 """A frame below it is silence: -50 dBFS, far under a voice on any line."""
 MARGIN = 200 * MS // FRAME_NS
 """Frames kept before the first sound."""
+DISPOSITION = "Content-Disposition: form-data; name="
 CUTS_MAX = 16
 """Stretches waiting for an answer. A server this far behind is of no use to a caller."""
 
@@ -53,12 +55,26 @@ class Transcript(Struct, frozen=True):
     text: str
 
 
-def wav(frames: Collection[bytes]) -> bytes:
-    """Frames of PCM16 at 16 kHz as one file."""
-    rate, size = ENGINE_HZ, sum(map(len, frames))
+def wav_head(size: int) -> bytes:
+    """What stands before so many bytes of PCM16 at 16 kHz in a file."""
+    rate = ENGINE_HZ
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    head = struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
-    return b"".join((head, *frames))
+    return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + form + struct.pack("<4sI", b"data", size)
+
+
+def form_of(fields: Mapping[str, str], frames: Collection[bytes]) -> tuple[bytes, str]:
+    """A form with the sound as its file, put together once and sent at once, and its content type. Source: RFC 7578, section 4."""
+    boundary = token_hex(16)
+    texts = "".join(f"--{boundary}\r\n{DISPOSITION}{quoted(name)}\r\n\r\n{fields[name]}\r\n" for name in fields)
+    # The name's ending matters to some servers.
+    file = f'--{boundary}\r\n{DISPOSITION}"file"; filename="audio.wav"\r\nContent-Type: audio/wav\r\n\r\n'
+    head = (texts + file).encode() + wav_head(sum(map(len, frames)))
+    return b"".join((head, *frames, f"\r\n--{boundary}--\r\n".encode())), f"multipart/form-data; boundary={boundary}"
+
+
+def quoted(name: str) -> str:
+    """A field's name, which may come from the configuration. Source: WHATWG HTML, section 4.10.21.8."""
+    return '"' + name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A") + '"'
 
 
 class OpenAITranscribeStream:
@@ -108,7 +124,7 @@ class OpenAITranscribe:
         headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
         self._client: httpx.AsyncClient = make_client(options.base_url, headers)
         self._path = options.path
-        self._form: dict[str, Any] = {"model": options.model, "response_format": "json"}
+        self._form: dict[str, str] = {"model": options.model, "response_format": "json"}
         for name in ("language", "prompt", "temperature"):
             if (value := getattr(options, name)) not in (None, ""):
                 self._form[name] = str(value)
@@ -134,10 +150,11 @@ class OpenAITranscribe:
 
     async def transcribe(self, sound: tuple[bytes, ...]) -> str:
         """The words in PCM16 at 16 kHz. Raises AdapterError."""
-        # The name's ending matters to some servers.
-        file = ("audio.wav", wav(sound), "audio/wav")
+        body, kind = form_of(self._form, sound)
         with failures(self.name):
-            async with self._client.stream("POST", self._path, data=self._form, files={"file": file}) as response:
+            async with self._client.stream(
+                "POST", self._path, content=body, headers={"Content-Type": kind}
+            ) as response:
                 await check(self.name, response)
                 body = await response.aread()
         try:

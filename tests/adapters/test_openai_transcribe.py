@@ -1,11 +1,13 @@
 """Stretches of speech, each asked about by itself."""
 
+import email
+import email.policy
 import io
 import wave
 
 import pytest
 
-from engine.adapters.openai_transcribe import CUTS_MAX, wav
+from engine.adapters.openai_transcribe import CUTS_MAX, form_of, wav_head
 from engine.core.events import ASRFinal, ASROpened, Stage
 from engine.errors import AdapterError, FailureKind
 from engine.sandbox.base import Behaviour
@@ -55,6 +57,18 @@ async def test_a_server_far_behind_is_given_up():
 
 
 def test_the_file_is_a_wav():
-    with wave.open(io.BytesIO(wav((b"\x01\x00", b"\x02\x00")))) as file:
+    with wave.open(io.BytesIO(wav_head(4) + b"\x01\x00\x02\x00")) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
         assert file.readframes(9) == b"\x01\x00\x02\x00"
+
+
+def test_the_form_is_one_that_others_read():
+    fields = {"model": "m", 'na"me\r\n': "Zürich\r\n--x", "empty": ""}
+    body, kind = form_of(fields, (b"\x01\x00", b"--\r\n", b"\x02\x00"))
+    message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + body, policy=email.policy.HTTP)
+    parts = list(message.iter_parts())
+    names = [part.get_param("name", header="content-disposition") for part in parts]
+    assert names == ["model", "na%22me%0D%0A", "empty", "file"]
+    assert [part.get_payload(decode=True).decode() for part in parts[:-1]] == list(fields.values())
+    assert parts[-1].get_filename() == "audio.wav"
+    assert parts[-1].get_payload(decode=True) == wav_head(8) + b"\x01\x00--\r\n\x02\x00"
