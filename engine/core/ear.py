@@ -86,7 +86,7 @@ def tend(state: State) -> tuple[State, Commands]:
         if down >= policy.asr_apology_ns and not ear.apologies:
             return replace(state, ear=replace(ear, apologies=ear.apologies + 1)), NOTHING
     if _is_deaf(state):
-        return _recover(state, FailureKind.TIMEOUT, 0)
+        return _recover(state, FailureKind.TIMEOUT)
     return _judge(state)
 
 

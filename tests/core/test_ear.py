@@ -177,6 +177,23 @@ def test_a_recogniser_that_has_heard_a_word_in_between_is_not_deaf() -> None:
     )
 
 
+def test_nor_is_one_that_has_heard_words_before_and_in_between() -> None:
+    check(
+        ASKED_AGAIN.replace(
+            "500   caller speaks", '100   asr partial "um"\n        110   asr partial ""\n        500   caller speaks'
+        )
+        + """
+        4500  caller speaks                            [Listening]
+        4900  asr partial "hello"                      [Transcribing]
+        5000  asr final ""                             [Listening]
+        5800  caller quiet                             [Idle]
+        5950  timer                                   -> finalize
+        7000
+        """,
+        CALLED,
+    )
+
+
 def test_a_recogniser_that_has_finished_words_has_all_its_tries_again() -> None:
     check(
         """

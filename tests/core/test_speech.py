@@ -204,6 +204,20 @@ def test_after_every_voice_has_failed_one_with_a_known_outage_is_still_not_the_f
     assert state.playout.voice == 1
 
 
+def test_after_every_voice_has_failed_they_are_all_tried_again_in_their_order() -> None:
+    check(
+        """
+        500   say "Noon."                             -> open r1, tts r1 "Noon." by=voice  [Generating]
+        600   tts r1 c1 failed rejected               -> cancel tts r1, tts r1 "Noon." by=spare
+        700   tts r1 c2 failed rejected               -> cancel tts r1, tts r1 "Noon." by=third
+        800   tts r1 c3 failed rejected               -> cancel tts r1, clear r1, cancel tts r1  [Idle]
+        900   say "One."                              -> open r2, tts r2 "One." by=voice  [Generating]
+        1000  tts r2 c1 failed rejected               -> cancel tts r2, tts r2 "One." by=spare
+        """,
+        Setup(llm=("model",), tts=("voice", "spare", "third")),
+    )
+
+
 def test_a_voice_that_fails_here_and_elsewhere_is_not_tried_again() -> None:
     check(
         ASKED
