@@ -21,6 +21,9 @@ from engine.score.stage import play
 
 NOISES = {"clean" if snr is None else f"{snr:.0f}": snr for snr in CONDITIONS}
 
+LATE_MS_MAX = 20.0
+"""A frame late, one time in a hundred: more, and callers stutter."""
+
 
 def options(parser: ArgumentParser) -> None:
     parser.add_argument(
@@ -95,16 +98,18 @@ def _outside(arguments: Namespace, url: str, material: Material, todo: list[Scen
     plan = Plan(url=url, token=os.environ.get("TWILIO_AUTH_TOKEN", ""), calls=arguments.calls)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         held = runner.run(play_outside(plan, todo, material.turns[-1], lambda count: _tell(count, len(todo))))
-    print(*_told(held, url, arguments.calls), sep="\n")
+    print(*told(held, url, arguments.calls), sep="\n")
     code = _print(arguments, held.played)
     return 1 if held.failed or held.ignored else code
 
 
-def _told(held: Held, url: str, calls: int) -> Iterator[str]:
+def told(held: Held, url: str, calls: int) -> Iterator[str]:
     """What is to be known of calls from outside before their figures."""
     what = "an answer" if held.speech.answer else "the greeting"
     yield f"{len(held.played)} scenes at {url}, μ-law 8 kHz, {calls} at once; spoken into {what} of {held.speech.seconds:.1f} s"
     yield f"the callers' own timer was late by {held.late}"
+    if held.late.p99 > LATE_MS_MAX:
+        yield "this machine did not keep time: the figures are its, not the server's"
     if held.over:
         yield f"{held.over} scenes are not counted: the agent's speech was over before it could give way"
     if held.unknown:

@@ -127,6 +127,7 @@ async def play_outside(
         theatre = Theatre(door, wheel, question)
         try:
             held = Held(speech=await theatre.undisturbed())
+            late.clear()
             turnstile = asyncio.Semaphore(plan.calls)
 
             async def one(prop: Prop) -> None:
