@@ -19,17 +19,17 @@ LOUD_RMS = 100
 """-50 dBFS. Comfort noise lies near -60, the softest parts of a telephone's speech near -40."""
 GAP_SAMPLES = 150 * LINE_HZ // 1_000
 """Quiet shorter than this lies inside a piece of speech: between words, at a stop consonant."""
-LIKE = 0.6
-"""Pieces of sound that are alike this much are the same. μ-law and resamplers leave 0.95, another voice or place gives 0.1 to 0.3."""
-MATCH_SAMPLES = 400 * LINE_HZ // 1_000
+LIKE = 0.8
+"""Pieces of sound that are alike this much are the same. μ-law and resamplers leave 0.95; another place of a tune of few notes may give 0.7."""
+MATCH_SAMPLES = 600 * LINE_HZ // 1_000
 """As much of a piece is compared."""
 MATCH_SAMPLES_MIN = 50 * LINE_HZ // 1_000
 EDGE_SAMPLES = 20 * LINE_HZ // 1_000
 """Where a piece begins and ends is told this exactly: engines fade in and out."""
 BACK_SAMPLES, AHEAD_SAMPLES = 2 * LINE_HZ, 4 * LINE_HZ
 """Where else in the speech a piece may come from: repeated, or jumped ahead."""
-SLACK_SAMPLES = 60 * LINE_HZ // 1_000
-"""A gap that is this much longer than the speech's own is none of its own."""
+SLACK_SAMPLES = 150 * LINE_HZ // 1_000
+"""A gap that is this much longer than the speech's own is none of its own; shorter ones are sound that came late."""
 DEAD_SAMPLES = 2 * LINE_HZ // 1_000
 """Nothing at all for this long is no part of a wave."""
 BREATH_SAMPLES = 600 * LINE_HZ // 1_000
@@ -124,10 +124,11 @@ class Squeezed:
         return int(self.places[second] - self.places[first - 1]) if 0 < first <= second < len(self.places) else 0
 
 
-def follow(heard: bytes, began: int, onset: int, speech: Any) -> Heard:
+def follow(heard: bytes, began: int, onset: int, speech: Any, until: int | None = None) -> Heard:
     """What became of the agent's speech, which began at one sample and was spoken into at another.
 
-    heard: μ-law, the whole call. speech: the same speech undisturbed, from its first loud sample.
+    heard: μ-law, the whole call. speech: the same speech undisturbed, from its first loud sample. until: silence that begins after this
+    sample and passes has nothing to do with the caller; None: any has.
     """
     sound = samples_of(heard)
     found = [piece for piece in pieces(sound, began) if piece.end - piece.start >= MATCH_SAMPLES_MIN]
@@ -138,14 +139,16 @@ def follow(heard: bytes, began: int, onset: int, speech: Any) -> Heard:
     middle = min(onset, here.end)
     first = max(here.start, middle - MATCH_SAMPLES)
     expected = played.index(first) - played.index(began)
-    part = played.part(first, min(here.end, middle + MATCH_SAMPLES))
+    part = played.part(first, min(here.end, max(middle, first + MATCH_SAMPLES)))
     at = place(known.sound, part, expected - BACK_SAMPLES, expected + BACK_SAMPLES)
     if at is None:
         return _by_time(heard, found[index:])
-    return _by_place(found[index:], played, known, at + len(played.part(first, here.end)), len(sound))
+    return _by_place(found[index:], played, known, at + len(played.part(first, here.end)), len(sound), until)
 
 
-def _by_place(found: list[Piece], played: Squeezed, known: Squeezed, reached: int, now: int) -> Heard:
+def _by_place(
+    found: list[Piece], played: Squeezed, known: Squeezed, reached: int, now: int, until: int | None
+) -> Heard:
     """reached: the place in the known speech, squeezed, at which the first piece ends. now: samples of the call."""
     end, stopped, resumed, missing, returned = found[0].end, None, None, 0, 0
     for piece in found[1:]:
@@ -153,7 +156,7 @@ def _by_place(found: list[Piece], played: Squeezed, known: Squeezed, reached: in
         at = place(known.sound, part, reached - BACK_SAMPLES, reached + AHEAD_SAMPLES)
         if at is None:
             break
-        if piece.start - end - known.apart(reached, at) > SLACK_SAMPLES:
+        if piece.start - end - known.apart(reached, at) > SLACK_SAMPLES and (until is None or end <= until):
             stopped, resumed = (end if stopped is None else stopped), piece.start
         if stopped is not None:
             returned += piece.end - piece.start

@@ -25,7 +25,7 @@ from engine.load.doors import Door, StreamDoor, Way, WebhookDoor
 from engine.load.figures import Spread, spread
 from engine.load.wheel import Wheel
 from engine.load.wire import Refused
-from engine.score.card import Played
+from engine.score.card import BACK_NS, Played
 from engine.score.heard import BREATH_SAMPLES, LINE_HZ, follow, pieces, samples_of
 from engine.score.line import BREATH_NS, FRAME_SAMPLES, QUIET, Line
 from engine.score.scenes import Kind, Scene
@@ -279,7 +279,8 @@ def judge_turn(take: Take, onset: int) -> Result:
 def judge_overlap(take: Take, held: Held, began: int, onset: int) -> None:
     """What became of the agent's speech."""
     scene = take.scene
-    heard = follow(take.heard, began, onset, held.speech.sound)
+    until = onset + round((scene.clip.seconds + BACK_NS / SECOND) * LINE_HZ)
+    heard = follow(take.heard, began, onset, held.speech.sound, until)
     if heard.over and heard.stopped is None:
         held.over += 1
         return

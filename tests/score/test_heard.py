@@ -68,11 +68,17 @@ def test_a_breath_of_the_speech_itself_is_no_giving_way() -> None:
     assert follow(BREATHING[:48_000], 0, 15_800, samples_of(BREATHING)) == Heard()
 
 
+def test_a_silence_that_comes_too_late_to_be_for_the_caller_is_none() -> None:
+    heard = upto(5.0) + quiet(0.4) + since(5.0)[:16_000]
+    assert follow(heard, 0, 2 * LINE_HZ, KNOWN).stopped is not None
+    assert follow(heard, 0, 2 * LINE_HZ, KNOWN, until=4 * LINE_HZ) == Heard()
+
+
 def test_sound_that_came_in_drips_is_still_the_known_speech() -> None:
-    drips = b"".join(SPEECH[start : start + 320] + b"\xff" * 100 for start in range(0, 40_000, 320))
+    drips = b"".join(SPEECH[start : start + 800] + b"\xff" * 250 for start in range(0, 40_000, 800))
     assert follow(drips, 0, 24_000, KNOWN) == Heard()
-    found = follow(drips[:24_990] + quiet(2.0), 0, 24_000, KNOWN)
-    assert (found.known, found.lost, near(24_990 / LINE_HZ)(found.stopped)) == (True, True, True)
+    found = follow(drips[:24_950] + quiet(2.0), 0, 24_000, KNOWN)
+    assert (found.known, found.lost, near(24_950 / LINE_HZ)(found.stopped)) == (True, True, True)
 
 
 def test_sound_let_out_late_is_told_and_the_end_is_its_end() -> None:
