@@ -3,7 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
+from engine.core.events import Clock, TimerFired
 from engine.core.policy import EAGER, Policy
+from engine.core.reduce import reduce
 from engine.core.state import TurnEnd
 from engine.core.turn import words_of
 from engine.core.units import LIMITS, MS
@@ -984,3 +986,25 @@ def test_a_voice_without_words_is_let_go_also_when_its_sound_has_stopped() -> No
         5800  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
         """
     )
+
+
+def test_words_too_few_to_take_the_floor_are_no_turn_while_it_is_contested() -> None:
+    state = play(
+        SPEAKING + '2200 caller speaks\n2500 caller quiet\n2510 asr final "I think."\n3500',
+        replace(SETUP, policy=replace(EAGER, interrupt_words=3)),
+    ).state
+    assert (state.turn.taken, state.contest.resumed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("talk", "level_db", "known_db"),
+    [
+        ("500 caller speaks level_db=-60", -30, -30),
+        ("500 caller speaks level_db=-60", 0, -60),
+        ("500 caller speaks level_db=-60\n600 caller quiet level_db=-60", -30, -60),
+    ],
+)
+def test_how_loud_a_voice_has_become_is_told_while_it_lasts(talk: str, level_db: int, known_db: int) -> None:
+    state = play(f"0 asr open\n{talk}").state
+    told = TimerFired(at=700 * MS, clock=Clock.AUDIO, audio_ns=700 * MS, level_db=level_db)
+    assert reduce(state, told)[0].turn.level_db == known_db
