@@ -501,3 +501,16 @@ def test_a_model_that_stalls_behind_its_first_sentence_is_filled_for_a_while_aft
     )
     assert state.response.run is not None
     assert state.response.run.text == "\n\nIt is noon. And… One moment, please. "
+
+
+def test_the_wait_for_one_tool_is_filled_also_when_another_does_not_exist() -> None:
+    check(
+        r"""
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        800   llm r1 calls no_such_tool {}
+        805   llm r1 calls look_up {}                 -> tool r1 t2 look_up {}
+        810   llm r1 done tool_calls
+        2305  timer                                   -> tts r1 "One moment, please."
+        """,
+        CALLED,
+    )
