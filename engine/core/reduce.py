@@ -178,7 +178,7 @@ SETTLE: tuple[Callable[[State], tuple[State, Commands]], ...] = (
     idle.watch,
     response.say_next,
 )
-"""In this order: first who has the floor, then whose turn it is, then what is owed, then what is begun."""
+"""In this order: first who has the floor and who hears, then whose turn it is, then what is owed, then what is begun."""
 
 SETTLE_PASSES = 12
 """A chain of consequences is a handful of passes long; a dozen is two rules that undo each other."""
