@@ -55,7 +55,6 @@ class Peer(NamedTuple):
     name: str
     module: str
     python: str
-    """Empty: was not given."""
 
 
 class Figure(NamedTuple):
@@ -135,8 +134,6 @@ def served(stage: Stage, name: str) -> Iterator[Served]:
 
 def cost(peer: Peer, stage: Stage, name: str, path: Path, server: Served) -> Figure | str:
     """What it costs, or why that is not known."""
-    if not peer.python:
-        return "no interpreter given"
     command = [peer.python, "-W", "ignore", "-m", peer.module, stage, name, str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
@@ -186,12 +183,9 @@ def main() -> None:
         parser.add_argument(f"--{peer}-python", default="", metavar="PATH", help="the interpreter that has it")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    peers = [
-        Peer("engine", "bench.peers.adapters_engine", sys.executable),
-        Peer("vendor", "bench.peers.adapters_vendor", given.vendor_python),
-        Peer("pipecat", "bench.peers.adapters_pipecat", given.pipecat_python),
-        Peer("livekit", "bench.peers.adapters_livekit", given.livekit_python),
-    ]
+    pythons = {name: getattr(given, f"{name}_python") for name in ("vendor", "pipecat", "livekit")}
+    asked = {"engine": sys.executable} | {name: python for name, python in pythons.items() if python}
+    peers = [Peer(name, f"bench.peers.adapters_{name}", python) for name, python in asked.items()]
     print("CPU µs for each second of call (connections in a run)\n")
     print(f"| | {' | '.join(peer.name for peer in peers)} |\n|---|{'---|' * len(peers)}", flush=True)
     dashes = []
