@@ -18,7 +18,7 @@ from engine.core.events import (
 )
 from engine.core.retry import choose, is_worth_retrying, keep_or_leave
 from engine.core.state import NEVER, Deadlines, State
-from engine.core.turn import final_due
+from engine.core.turn import final_due, heard_again_at
 from engine.core.units import MS
 from engine.errors import FailureKind
 
@@ -105,8 +105,9 @@ def _is_deaf(state: State) -> bool:
     if turn.partial:
         due = final_due(state)
         return due is not None and state.at >= due and min(voice_ns, turn.quiet_at - turn.changed_at) >= BROKEN_OFF_NS
-    heard_at = turn.quiet_ns + policy.endpoint_unheard_ns
-    return not ear.proved and not turn.text and voice_ns >= WORDLESS_NS and state.audio_ns >= heard_at
+    if ear.proved or turn.text or voice_ns < WORDLESS_NS:
+        return False
+    return state.audio_ns >= turn.quiet_ns + policy.endpoint_unheard_ns and state.at >= heard_again_at(state)
 
 
 def _judge(state: State) -> tuple[State, Commands]:

@@ -283,12 +283,12 @@ def _is_unheard(state: State) -> bool:
     quiet_ns = _wordless_since(state)
     if quiet_ns is None:
         return False
-    if state.at < _heard_again_at(state):
+    if state.at < heard_again_at(state):
         return False
     return state.audio_ns >= quiet_ns + state.setup.policy.endpoint_unheard_ns or state.at >= _cap_at(state)
 
 
-def _heard_again_at(state: State) -> int:
+def heard_again_at(state: State) -> int:
     """Until when a recogniser that opened after the voice is given to hear it, from the sound that was kept."""
     turn, opened_at = state.turn, state.ear.opened_at
     after = turn.quiet_at is not None and opened_at > turn.quiet_at
@@ -383,7 +383,7 @@ def deadlines(state: State) -> Deadlines:
         quiet_ns = _wordless_since(state)
         if quiet_ns is not None:
             audio.append(quiet_ns + policy.endpoint_unheard_ns)
-            again_at = _heard_again_at(state)
+            again_at = heard_again_at(state)
             wall.append(again_at if again_at > state.at else _cap_at(state))
     elif not _is_contested(state, words):
         final_at = final_due(state)

@@ -94,9 +94,10 @@ class Services:
             if self.ear == order.ear and ("ear", order.ear) not in self.stopped:
                 self.ear_open = True
                 self.call.post(ASROpened(ear=order.ear))
-                for words in self.unheard:
+                # Where the rules leave this ear at once, its words are put by again.
+                unheard, self.unheard = self.unheard, []
+                for words in unheard:
                     self.hear(words, done=True)
-                self.unheard.clear()
 
         self.call.later(self.world.delay(20, 600), opened)
 

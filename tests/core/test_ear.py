@@ -482,6 +482,21 @@ def test_a_new_stream_without_a_word_in_a_long_voice_is_left_for_the_next_one_wh
     assert state.ear.provider == 1
 
 
+def test_a_recogniser_that_opens_after_the_voice_is_given_its_time_before_it_is_left() -> None:
+    check(
+        """
+        500   caller speaks                            [Listening]
+        2000  caller quiet                             [Idle]
+        4000  asr open
+        4000  timer                                   -> finalize
+        5200  timer                                   -> stop asr, asr e2 by=spare
+        5300  asr open                                -> finalize
+        5400  asr final "what time is it?"            -> open r1, llm r1 "what time is it?"  [Generating]
+        """,
+        CALLED,
+    )
+
+
 def test_a_stream_that_has_heard_words_is_not_left_for_one_voice_without_any() -> None:
     check(
         """
