@@ -129,7 +129,7 @@ class Breakers:
             if breaker.trial is watch:
                 breaker.trial = None
                 self._let_one_through(breaker)
-        self._tell()
+                self._tell()
 
     def stop(self) -> None:
         """Probe no more."""
