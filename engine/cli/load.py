@@ -43,6 +43,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", type=Path, help="settings of our own server (default: rehearsal providers)"
     )
+    parser.add_argument("--no-journals", action="store_true", help="our own server writes none")
     parser.add_argument("--pin", metavar="A,B", default="", help="cores: our own server's and the callers'")
     parser.add_argument(
         "--soak", type=float, default=0, metavar="MINUTES", help="calls with random ends; fails where anything leaks"
@@ -52,9 +53,11 @@ def options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     plan = plan_of(arguments)
+    if arguments.no_journals and (arguments.config or arguments.against):
+        raise ConfigError("--no-journals is for a server of our own without --config")
     cores = cores_of(arguments.pin)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(run_plan(plan, arguments.soak, arguments.config, cores))
+        found = runner.run(run_plan(plan, arguments.soak, arguments.config, cores, recording=not arguments.no_journals))
     if arguments.json:
         print(msgspec.json.encode(found).decode())
     else:
@@ -90,12 +93,15 @@ def cores_of(text: str) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-async def run_plan(plan: Plan, minutes: float, config: Path | None, cores: tuple[int, int] | None) -> Report | Soaked:
+async def run_plan(
+    plan: Plan, minutes: float, config: Path | None, cores: tuple[int, int] | None, *, recording: bool
+) -> Report | Soaked:
     """Against the server that is named, or one of our own."""
     if cores:
         os.sched_setaffinity(0, {cores[1]})
     if plan.url:
         return await (soak(plan, minutes, print) if minutes else measure(plan))
-    async with own_server(config, cores=cores[:1] if cores else (), failing=minutes > 0) as served:
+    server_cores = cores[:1] if cores else ()
+    async with own_server(config, cores=server_cores, failing=minutes > 0, recording=recording) as served:
         plan = replace(plan, url=served.url, token=served.token)
         return await (soak(plan, minutes, print, served.journals) if minutes else measure(plan))

@@ -56,18 +56,24 @@ class Served(Struct, frozen=True):
 
 @asynccontextmanager
 async def own_server(
-    config: Path | None = None, *, cores: Sequence[int] = (), workers: int = 1, failing: bool = False
+    config: Path | None = None,
+    *,
+    cores: Sequence[int] = (),
+    workers: int = 1,
+    failing: bool = False,
+    recording: bool = True,
 ) -> AsyncIterator[Served]:
     """Run a server for the length of the block. Raises EngineError when it does not begin.
 
     config: instead of the rehearsal's. cores: the cores it may run on; empty: all. failing: the rehearsal's providers fail at times.
+    recording: it writes journals.
     """
     token = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="engine-load-") as folder:
         journals = Path(folder) / "calls"
         settings = config or Path(folder) / "engine.toml"
         if config is None:
-            settings.write_text(REHEARSAL.format(journals=journals) + (FAILING if failing else ""))
+            settings.write_text(REHEARSAL.format(journals=journals if recording else "") + (FAILING if failing else ""))
         command = [sys.executable, "-m", "engine", "serve", "--config", str(settings), "--port", "0"]
         command += ["--workers", str(workers)] if workers > 1 else []
         server = await asyncio.create_subprocess_exec(

@@ -13,12 +13,13 @@ from engine.load.soak import Look, Soaked
 from tests.transports.wires import run
 
 
-@pytest.mark.parametrize("transport", ["twilio", "browser"])
-def test_callers_are_answered_and_counted(transport: str) -> None:
+@pytest.mark.parametrize(("transport", "recording"), [("twilio", True), ("browser", False)])
+def test_callers_are_answered_and_counted(transport: str, recording: bool) -> None:
     async def main() -> None:
-        async with own_server() as served:
+        async with own_server(recording=recording) as served:
             plan = Plan(url=served.url, token=served.token, calls=2, seconds=4, transport=transport)
             found = await measure(replace(plan, manner=Manner(interrupts=1.0)))
+            assert served.journals.exists() is recording
         assert (found.answered, found.refused, found.lost) == (2, 0, 0), found.reasons
         assert found.response.count + found.clear.count > 0
         assert found.server is not None
