@@ -38,15 +38,22 @@ TOKEN_SECONDS = 3_600
 class Server(uvicorn.Server):
     """uvicorn's server, but the first signal drains and the second one hangs up."""
 
-    def __init__(self, config: uvicorn.Config, app: App) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, announce: Callable[[], None] | None = None) -> None:
+        """announce: called when it takes calls, and signals."""
         super().__init__(config)
         self._app = app
+        self._announce = announce
         self._hurry = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:
             self._hurry.set()
         self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._announce is not None:
+            self._announce()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain first, with the doors still open: who comes now is told so, instead of finding nobody."""
@@ -70,7 +77,7 @@ class Server(uvicorn.Server):
             loop.remove_signal_handler(each)
 
 
-def make_server(app: App, config: Config) -> Server:
+def make_server(app: App, config: Config, announce: Callable[[], None] | None = None) -> Server:
     """The server, not yet listening. Raises ConfigError for certificates that cannot be used."""
     settings = config.server
     asgi = uvicorn.Config(
@@ -97,7 +104,7 @@ def make_server(app: App, config: Config) -> Server:
         asgi.load()
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"server.tls_certificate and server.tls_key cannot be used: {error}") from error
-    return Server(asgi, app)
+    return Server(asgi, app, announce)
 
 
 def listen(config: Config) -> socket.socket:
@@ -130,13 +137,16 @@ def spare_collector() -> None:
 async def serve(config: Config, tell: Callable[[str], None]) -> None:
     """Take calls until a signal says otherwise, and let those under way end. Raises EngineError when it cannot begin."""
     app = create_app(config=config)
-    server = make_server(app, config)
     with listen(config) as listening:
+
+        def announce() -> None:
+            for line in greeting(config, app.tokens, listening.getsockname()[1]):
+                tell(line)
+
+        server = make_server(app, config, announce)
         try:
             await app.switchboard.ready()
             spare_collector()
-            for line in greeting(config, app.tokens, listening.getsockname()[1]):
-                tell(line)
             await server.serve([listening])
         finally:
             await app.switchboard.stop()

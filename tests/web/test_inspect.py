@@ -90,7 +90,7 @@ def test_the_list_leads_to_a_call_and_back(tmp_path: Path) -> None:
 
     async def walk(page: Page) -> None:
         cell = page.locator(".calls .median")
-        await page.wait_for_function("() => document.querySelector('.calls .median').textContent.includes('1,060')")
+        await page.wait_for_function("() => document.querySelector('.calls .median')?.textContent.includes('1,060')")
         assert await cell.inner_text() == "1,060 ms"
         await opened(page)
         assert "730 ms of 1,060 ms is the model's (model) first token" in await page.locator(".verdicts").inner_text()
