@@ -95,7 +95,6 @@ def test_any_configuration_can_be_tried_without_a_key(tmp_path: Path, workers: s
             await visitor.until(type="ready")
             await visitor.until(type="agent", state="speaking")
             await visitor.say(type="bye")
-            await visitor.until(type="bye")
 
     run(main())
     served.process.send_signal(signal.SIGTERM)
