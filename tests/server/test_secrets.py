@@ -99,8 +99,10 @@ def test_no_secret_is_in_anything_a_call_leaves_behind(
     tmp_path: Path, arguments: tuple[str, ...], environ: dict[str, str]
 ) -> None:
     told: dict[str, str] = {}
-    with collector() as collected, indiscreet() as provider:
-        served = Served(
+    with (
+        collector() as collected,
+        indiscreet() as provider,
+        Served(
             tmp_path,
             *arguments,
             **SECRETS,
@@ -109,7 +111,8 @@ def test_no_secret_is_in_anything_a_call_leaves_behind(
             LLM_BASE_URL=provider,
             LLM_MODEL="m",
             OTEL_EXPORTER_OTLP_ENDPOINT=collected.endpoint,
-        )
+        ) as served,
+    ):
         told["first line"] = served.line()
         run(visit(told["first line"].removeprefix("Talk to the agent at ").rstrip("/"), told))
         for pid in machine.with_descendants([served.process.pid]):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Self
 
 import pytest
 from cryptography import x509
@@ -26,7 +27,7 @@ from tests.transports.wires import run
 
 
 class Served:
-    """`engine serve` as its user starts it."""
+    """`engine serve` as its user starts it. Leaving the block ends it, however the test went: what is left over is found by a test to come."""
 
     def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         command = [sys.executable, "-m", "engine", "serve", "--port", "0", *arguments]
@@ -34,6 +35,13 @@ class Served:
         self.process = subprocess.Popen(
             command, cwd=folder, env={**clean, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.process:
+            self.process.kill()
 
     def line(self) -> str:
         assert self.process.stdout is not None
@@ -45,20 +53,18 @@ class Served:
 
 
 def test_a_crash_leaves_no_core_dump(tmp_path: Path) -> None:
-    served = Served(tmp_path)
-    assert served.line()
-    limits = Path(f"/proc/{served.process.pid}/limits").read_text()
-    assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
-    served.process.terminate()
-    assert served.end()[0] == 0
+    with Served(tmp_path) as served:
+        assert served.line()
+        limits = Path(f"/proc/{served.process.pid}/limits").read_text()
+        assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
+        served.process.terminate()
+        assert served.end()[0] == 0
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_exits_well(tmp_path: Path, sign: signal.Signals) -> None:
-    served = Served(tmp_path)
-    page_address = served.line().removeprefix("Talk to the agent at ")
-
-    async def main() -> None:
+    async def main(served: Served) -> None:
+        page_address = served.line().removeprefix("Talk to the agent at ")
         async with page(page_address.rstrip("/").replace("http", "ws")) as visitor:
             await visitor.until(type="ready")
             served.process.send_signal(sign)
@@ -67,8 +73,9 @@ def test_a_signal_drains_and_exits_well(tmp_path: Path, sign: signal.Signals) ->
             await visitor.say(type="bye")
             await visitor.until(type="bye")
 
-    run(main())
-    code, errors = served.end()
+    with Served(tmp_path) as served:
+        run(main(served))
+        code, errors = served.end()
     assert code == 0
     # On a loaded machine the stall monitor may say that the loop was held up. Nothing else has a reason to speak.
     assert not errors or "held up" in errors.splitlines()[0]
@@ -78,34 +85,34 @@ def test_a_signal_drains_and_exits_well(tmp_path: Path, sign: signal.Signals) ->
 def test_any_configuration_can_be_tried_without_a_key(tmp_path: Path, workers: str) -> None:
     arguments = ("--workers", workers, "--simulate-providers", "llm.first_ms=50", "tts.step_ms=1")
     chosen = {"ENGINE_ASR": "deepgram", "ENGINE_LLM": "anthropic", "ENGINE_TTS": "deepgram_flux"}
-    served = Served(tmp_path, *arguments, **chosen)
-    told = [served.line()]
-    while told[-1] and not told[-1].startswith("Talk"):
-        told.append(served.line())
-    if workers == "1":
-        assert [line.split(" at ")[0] for line in told[:-1]] == [
-            "Simulated: asr.deepgram",
-            "Simulated: llm.anthropic",
-            "Simulated: tts.deepgram_flux",
-        ]
 
-    async def main() -> None:
-        address = told[-1].removeprefix("Talk to the agent at ").rstrip("/").replace("http", "ws")
-        async with page(address) as visitor:
+    async def main(address: str) -> None:
+        async with page(address.rstrip("/").replace("http", "ws")) as visitor:
             await visitor.until(type="ready")
             await visitor.until(type="agent", state="speaking")
             await visitor.say(type="bye")
+            await visitor.until(type="bye")
 
-    run(main())
-    served.process.send_signal(signal.SIGTERM)
-    assert served.end()[0] == 0
+    with Served(tmp_path, *arguments, **chosen) as served:
+        told = [served.line()]
+        while told[-1] and not told[-1].startswith("Talk"):
+            told.append(served.line())
+        if workers == "1":
+            assert [line.split(" at ")[0] for line in told[:-1]] == [
+                "Simulated: asr.deepgram",
+                "Simulated: llm.anthropic",
+                "Simulated: tts.deepgram_flux",
+            ]
+        run(main(told[-1].removeprefix("Talk to the agent at ")))
+        served.process.send_signal(signal.SIGTERM)
+        assert served.end()[0] == 0
 
 
 def test_a_port_that_is_taken_is_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        served = Served(tmp_path, "--port", str(port))
-        code, errors = served.end()
+        with Served(tmp_path, "--port", str(port)) as served:
+            code, errors = served.end()
     assert code == 1
     assert errors == f"engine serve: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
 
