@@ -35,7 +35,7 @@ from engine.core.policy import OnInterrupt, Policy
 from engine.core.recovery import stop_run
 from engine.core.state import NEVER, CallState, Cause, Contest, Deadlines, Run, RunEnd, Say, State, ToolCall, Turn
 from engine.core.tools import OPEN, spec_of
-from engine.core.turn import begun_anew, words_of
+from engine.core.turn import begun_anew, final_due, may_grow, words_of
 from engine.core.units import MS
 from engine.core.words import is_backchannel, may_become_backchannel, opens_with_stop_word, word_count
 
@@ -142,10 +142,16 @@ def _caller_takes_floor(state: State, run: Run) -> bool:
             return True
         if is_backchannel(words, policy.backchannels):
             return _answers_question(state, run) and not turn.speaking
-        if turn.speaking and may_become_backchannel(words, policy.backchannels):
-            return _voiced_ns(state, run) >= _long_voice_ns(policy)
-        return word_count(words) >= policy.interrupt_words
+        if not _may_be_listening(state):
+            return word_count(words) >= policy.interrupt_words
     return _voiced_ns(state, run) >= _long_voice_ns(policy)
+
+
+def _may_be_listening(state: State) -> bool:
+    """Whether the words are none yet, but may be how a sign of listening begins: what follows is waited for ("i", then "i see")."""
+    words, backchannels = words_of(state.turn), state.setup.policy.backchannels
+    begun = may_become_backchannel(words, backchannels) and not is_backchannel(words, backchannels)
+    return begun and may_grow(state)
 
 
 def _answers_question(state: State, run: Run) -> bool:
@@ -162,7 +168,9 @@ def _may_go_on(state: State) -> bool:
     turn, policy = state.turn, state.setup.policy
     if state.at >= state.contest.yielded_at + policy.contest_cap_ns:
         return True
-    return not turn.speaking and turn.quiet_ns is not None and state.audio_ns >= turn.quiet_ns + policy.resume_ns
+    if turn.speaking or turn.quiet_ns is None or _may_be_listening(state):
+        return False
+    return state.audio_ns >= turn.quiet_ns + policy.resume_ns
 
 
 def _go_on(state: State, run: Run) -> tuple[State, Commands]:
@@ -253,8 +261,14 @@ def deadlines(state: State) -> Deadlines:
     run, turn, policy = floor_run(state), state.turn, state.setup.policy
     if run is None or not run.interruptible:
         return NEVER
-    wall = state.contest.yielded_at + policy.contest_cap_ns if state.contest.run else None
-    return Deadlines(wall, _audio_deadline(state, run, turn, policy))
+    final_at = final_due(state)
+    wall = [] if final_at is None else [final_at]
+    if state.contest.run:
+        wall.append(state.contest.yielded_at + policy.contest_cap_ns)
+    elif turn.quiet_ns is None and not turn.speaking and words_of(turn):
+        wall.append(turn.changed_at + policy.resume_ns)
+    ahead = [at for at in wall if at > state.at]
+    return Deadlines(min(ahead, default=None), _audio_deadline(state, run, turn, policy))
 
 
 def _audio_deadline(state: State, run: Run, turn: Turn, policy: Policy) -> int | None:

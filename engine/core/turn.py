@@ -305,6 +305,16 @@ def _awaits_final(state: State) -> bool:
     return at is not None and state.at < at
 
 
+def may_grow(state: State) -> bool:
+    """Whether the words may be the beginning of more: the caller goes on, or the recogniser has yet to finish them."""
+    turn = state.turn
+    if turn.speaking:
+        return True
+    if turn.quiet_ns is None:  # Words without a detector.
+        return state.at < turn.changed_at + state.setup.policy.resume_ns
+    return bool(turn.partial) and (_finalize_audio_ns(state) is not None or _awaits_final(state))
+
+
 def _awaits_ear(state: State) -> bool:
     """Whether a recogniser that was lost in the middle of words is still to hear them again, from the sound that was kept."""
     turn = state.turn

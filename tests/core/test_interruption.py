@@ -161,6 +161,63 @@ def test_the_beginning_of_a_backchannel_is_not_taken_for_words() -> None:
     assert state.contest.resumed == 1
 
 
+def test_a_sign_of_listening_is_waited_for_until_the_recogniser_has_finished_it() -> None:
+    state = check(
+        PAUSED
+        + """
+        2600  asr partial "i"
+        2700  caller quiet
+        2850  timer                                   -> finalize
+        3100  asr final "i see"                       -> resume r1
+        """
+    )
+    assert state.contest.interrupted == 0
+    assert state.conversation.messages[-1] == Message(role=Role.USER, text="i see", backchannel=True)
+
+
+def test_a_beginning_that_stays_one_takes_the_floor_with_its_final() -> None:
+    state = check(
+        PAUSED
+        + """
+        2600  asr partial "all"
+        2700  caller quiet
+        2850  timer                                   -> finalize
+        3100  asr final "all"                         -> clear r1, cancel r1  [Interrupted]
+        """
+    )
+    assert state.turn.text == "all"
+
+
+def test_a_beginning_whose_final_never_comes_takes_the_floor_when_the_wait_is_over() -> None:
+    check(
+        PAUSED
+        + """
+        2600  asr partial "all"
+        2700  caller quiet
+        2850  timer                                   -> finalize
+        3650  timer                                   -> clear r1, cancel r1  [Interrupted]
+        """
+    )
+
+
+def test_a_beginning_that_becomes_something_else_takes_the_floor_at_once() -> None:
+    check(
+        PAUSED
+        + """
+        2600  asr partial "i"
+        2700  caller quiet
+        2750  asr partial "i meant tomorrow"          -> clear r1, cancel r1  [Interrupted]
+        """
+    )
+
+
+def test_without_a_detector_the_beginning_of_a_backchannel_is_waited_for_a_while() -> None:
+    script = SPEAKING + '        2400  asr partial "i"\n'
+    state = check(script + '        2500  asr partial "i see"\n 2850 timer')
+    assert state.conversation.messages[-1].backchannel
+    check(script + "        2750  timer                                   -> clear r1, cancel r1  [Interrupted]")
+
+
 def test_somebody_far_away_does_not_pause_the_agent() -> None:
     state = check(
         SPEAKING
