@@ -124,6 +124,10 @@ def test_in_a_room_the_agents_echo_does_not_interrupt_it_and_a_caller_does(tmp_p
 
 def test_a_call_at_the_sound_card_is_held_to_its_end(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "engine", "talk"]
+    # Some day whose morrow is no Sunday, when the practice is closed.
+    (tmp_path / "desk.toml").write_text(
+        '[agent]\nmodule = "engine.demo:make_agent"\n[agent.settings]\ntoday = "2026-11-23"\n'
+    )
     with pulse(tmp_path) as server:
         listed = subprocess.run([*command, "--list"], env=server.environ, capture_output=True, text=True)
         assert "pulse" in listed.stdout, listed.stderr
@@ -137,7 +141,12 @@ def test_a_call_at_the_sound_card_is_held_to_its_end(tmp_path: Path) -> None:
             "PYTHONUNBUFFERED": "1",
         }
         talking = subprocess.Popen(
-            command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+            [*command, "--config", "desk.toml"],
+            env=settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
         )
         try:
             assert talking.stdout is not None
