@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engine.core.commands import NOTHING, CallMade, Commands, Message, Role
 from engine.core.events import PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, ToolResult
-from engine.core.floor import ledger_of
+from engine.core.floor import floor_run, ledger_of
 from engine.core.playout import heard_chars
 from engine.core.state import CallState, Ledger, Run, RunEnd, State, ToolCall, TurnEnd
 from engine.core.tools import call_of
@@ -19,15 +19,24 @@ RUNNING = '{"status":"still running"}'
 
 
 def keep_caller(state: State) -> tuple[State, Commands]:
-    """Write down the caller's turn. One that follows another directly is the rest of it."""
+    """Write down the caller's turn. One that follows another directly is the rest of it.
+
+    What the agent is saying meanwhile, and nobody may cut, stands before it: it is what the caller spoke into.
+    """
     turn, conversation = state.turn, state.conversation
     if turn.taken == conversation.turns:
         return state, NOTHING
     conversation = replace(conversation, turns=turn.taken)
     if turn.last_end is not TurnEnd.UNHEARD:
-        messages = _with_caller(conversation.messages, turn.last_text)
-        conversation = replace(conversation, messages=messages)
+        messages, run = conversation.messages, floor_run(state)
+        if run is not None and not _is_written(state, run):
+            messages = (*messages, *said_by(state, run))
+        conversation = replace(conversation, messages=_with_caller(messages, turn.last_text))
     return replace(state, conversation=conversation), NOTHING
+
+
+def _is_written(state: State, run: Run) -> bool:
+    return any(message.run == run.number for message in state.conversation.messages)
 
 
 def _with_caller(messages: tuple[Message, ...], text: str) -> tuple[Message, ...]:
@@ -50,11 +59,15 @@ def keep_ended(state: State) -> tuple[State, Commands]:
     newest = state.response.past[-1].number if state.response.past else 0
     if newest <= state.conversation.kept:
         return state, NOTHING
-    messages = state.conversation.messages
     for run in state.response.past:
-        if run.number > state.conversation.kept and run.committed:
-            messages = bounded((*messages, *said_by(state, run)))
-    return replace(state, conversation=replace(state.conversation, messages=messages, kept=newest)), NOTHING
+        if run.number <= state.conversation.kept or not run.committed:
+            continue
+        if _is_written(state, run):
+            state = _rewritten(state, run.number)
+            continue
+        messages = bounded((*state.conversation.messages, *said_by(state, run)))
+        state = replace(state, conversation=replace(state.conversation, messages=messages))
+    return replace(state, conversation=replace(state.conversation, kept=newest)), NOTHING
 
 
 def rewrite_heard(
@@ -119,7 +132,8 @@ def _result(call: ToolCall, run: int) -> Message:
 def prompt_of(state: State, run: Run, *, tentative: str) -> tuple[Message, ...]:
     """What a language model is asked: instructions, history, a turn not yet certain, and the answer so far."""
     system = (Message(role=Role.SYSTEM, text=state.setup.instructions),) if state.setup.instructions else ()
-    messages = tuple(message for message in state.conversation.messages if message.text or message.calls)
+    past = (message for message in state.conversation.messages if message.run != run.number)
+    messages = tuple(message for message in past if message.text or message.calls)
     if tentative:
         messages = _with_caller(messages, tentative)
     return (*system, *messages, *said_by(state, run))

@@ -81,6 +81,7 @@ class Watch:
         if after.conversation is not before.conversation:
             self._check_history(after)
         self._check_asked(before, after, commands)
+        self._check_prompt(before, after, commands)
         self._notice(event, before, after, commands)
 
     def _check_asked(self, before: State, after: State, commands: Commands) -> None:
@@ -95,6 +96,15 @@ class Watch:
                 self._must(order.provider not in out, "a run begins with a model that is out")
                 if names[0] in out:
                     self.saw("a model that is out is passed over")
+
+    def _check_prompt(self, before: State, after: State, commands: Commands) -> None:
+        """A model that is to answer the caller is asked with the caller's words last."""
+        run = after.response.run
+        for order in commands:
+            if isinstance(order, StartLLM) and order.run > before.response.runs and run is not None:
+                last = order.messages[-1]
+                ends = last.role is Role.USER and not last.backchannel
+                self._must(ends or run.cause is not Cause.TURN, "a question does not end with the caller's words")
 
     def _check_waits(self, state: State) -> None:
         """No flag may latch: whoever waits has a moment at which the wait is over."""

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from engine.core.commands import CallMade, Message, Role
 from engine.core.conversation import RUNNING
 from engine.core.events import ASRPartial, SessionStarted, TimerFired, UserTextReceived
-from engine.core.policy import OnInterrupt, Setup, ToolSpec
+from engine.core.policy import OnInterrupt, Policy, Setup, ToolSpec
 from engine.core.reduce import begin, reduce
 from engine.core.state import State
 from engine.core.units import LIMITS, MS
@@ -61,6 +61,86 @@ def test_a_turn_that_follows_another_directly_is_the_rest_of_it() -> None:
         TYPED,
     )
     assert texts(state) == ["hello", "Noon.", "is Monday free"]
+
+
+NOTICE = """
+        0     asr open                                 [Idle]
+        100   say "This call is recorded." interruptible=no -> open r1, tts r1 "This call is recorded."  [Generating]
+        200   tts r1 c1 done 4000
+        210   playing r1                               [Speaking]
+        600   caller speaks
+        1200  asr final "I need some help."
+        1300  caller quiet
+"""
+"""The caller speaks into what cannot be cut."""
+
+
+def test_a_turn_taken_during_speech_that_cannot_be_cut_stands_behind_it_and_is_answered() -> None:
+    state = check(
+        NOTICE
+        + """
+        2000  heard r1 1500
+        4210  played r1 4000                          -> open r2, llm r2 "I need some help."  [Generating]
+        """
+    )
+    assert texts(state) == ["This call is recorded.", "I need some help."]
+
+
+def test_what_the_caller_says_into_such_speech_is_kept_at_once_and_goes_on_behind_it() -> None:
+    state = check(f"{NOTICE}\n 1700")
+    assert texts(state) == ["This call is recorded.", "I need some help."]
+    state = check(
+        NOTICE
+        + """
+        2000  caller speaks
+        2600  asr final "With my bill."
+        2700  caller quiet
+        4210  played r1 4000                          -> open r2, llm r2 "I need some help. With my bill."  [Generating]
+        """
+    )
+    assert texts(state) == ["This call is recorded.", "I need some help. With my bill."]
+
+
+def test_such_speech_of_which_nothing_was_heard_leaves_nothing_before_the_turn() -> None:
+    state = check(
+        NOTICE.replace("200   tts r1 c1 done 4000", "").replace(
+            "210   playing r1                               [Speaking]", ""
+        )
+        + """
+        2000  tts r1 c1 failed rejected               -> cancel tts r1, clear r1, cancel tts r1, open r2, llm r2 "I need some help."
+        """
+    )
+    assert texts(state) == ["I need some help."]
+
+
+def test_an_answer_that_a_turn_did_not_cut_stands_once_in_its_own_next_question() -> None:
+    """Two words take the floor here, so one said softly is a turn of its own behind the answer."""
+    state = check(
+        """
+        0     asr open
+        100   typed "is Monday free"                  -> open r1, llm r1 "is Monday free"  [Generating]
+        600   llm r1 calls look_up {}                 -> tool r1 t1 look_up {} timeout=20000
+        610   llm r1 done tool_calls
+        700   caller speaks level_db=-60
+        900   asr final "Hello?"
+        1000  caller quiet
+        1500  tool t1 "yes"                           -> llm r1 tool "yes"
+        1600  llm r1 "It is."
+        1610  llm r1 done                             -> tts r1 "It is."
+        1700  tts r1 c1 done 300
+        1710  playing r1                               [Speaking]
+        2010  played r1 300                           -> open r2, llm r2 "Hello?"  [Generating]
+        """,
+        replace(TYPED, asr=("ear",), policy=Policy(interrupt_words=2)),
+    )
+    said = [(message.role, message.text) for message in state.conversation.messages]
+    assert said == [
+        (Role.USER, "is Monday free"),
+        (Role.ASSISTANT, ""),
+        (Role.TOOL, "yes"),
+        (Role.ASSISTANT, "It is."),
+        (Role.USER, "Hello?"),
+    ]
 
 
 def test_an_answer_cut_while_its_sound_is_still_made_counts_as_far_as_the_usual_rate_of_speech() -> None:
