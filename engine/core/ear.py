@@ -97,14 +97,15 @@ def _is_deaf(state: State) -> bool:
     the sound that was kept.
     """
     ear, turn, policy = state.ear, state.turn, state.setup.policy
-    if not ear.open or turn.quiet_ns is None or turn.quiet_at is None or turn.speech_ns is None or state.contest.run:
+    if not ear.open or turn.quiet_ns is None or turn.speech_ns is None:
         return False
     if turn.over or choose(state.setup.asr, state.outages.asr, (*ear.tried, ear.provider)) is None:
         return False
     voice_ns = turn.quiet_ns - turn.speech_ns
     if turn.partial:
-        due = final_due(state)
-        return due is not None and state.at >= due and min(voice_ns, turn.quiet_at - turn.changed_at) >= BROKEN_OFF_NS
+        assert turn.quiet_at is not None
+        due, unheard_ns = final_due(state), min(voice_ns, turn.quiet_at - turn.changed_at)
+        return due is not None and state.at >= due and unheard_ns >= BROKEN_OFF_NS
     if ear.proved or turn.text or voice_ns < WORDLESS_NS:
         return False
     return state.audio_ns >= turn.quiet_ns + policy.endpoint_unheard_ns and state.at >= heard_again_at(state)

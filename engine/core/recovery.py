@@ -40,9 +40,9 @@ def ask(state: State, run: Run, provider: int) -> tuple[State, Commands]:
 
 
 def first_model(state: State) -> int:
-    """Whom a new run asks."""
+    """Whom a new run asks; there is none without a model."""
     place = _next_model(state)
-    assert place is not None, "a run without a model"
+    assert place is not None
     return place
 
 

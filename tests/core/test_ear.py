@@ -423,12 +423,12 @@ def test_words_that_stop_in_the_middle_of_a_voice_are_heard_again_by_the_next_re
         0     asr open
         500   caller speaks
         900   asr partial "is"
-        2400  caller quiet
-        2550  timer                                   -> finalize
-        3350  timer                                   -> stop asr, asr e2 by=spare
-        3450  asr open                                -> finalize
-        3600  asr final "is there a table for eight?"
-        3600  timer                                   -> open r1, llm r1 "is there a table for eight?"
+        1800  caller quiet
+        1950  timer                                   -> finalize
+        2750  timer                                   -> stop asr, asr e2 by=spare
+        2850  asr open                                -> finalize
+        3000  asr final "is there a table for eight?"
+        3000  timer                                   -> open r1, llm r1 "is there a table for eight?"
         """,
         CALLED,
     )
@@ -510,6 +510,53 @@ def test_a_stream_that_has_heard_words_is_not_left_for_one_voice_without_any() -
         6500  caller quiet
         6650  timer                                   -> finalize
         7700  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
+        """,
+        CALLED,
+    )
+
+
+def test_each_stream_has_to_hear_a_word_of_its_own() -> None:
+    check(
+        """
+        0     asr open
+        100   asr partial "hm"
+        200   asr final ""
+        300   asr failed closed                       -> stop asr
+        500   timer                                   -> asr e2
+        600   asr open
+        1000  caller speaks
+        2500  caller quiet
+        2650  timer                                   -> finalize
+        3700  timer                                   -> stop asr, asr e3 by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_a_recogniser_that_is_still_being_connected_to_has_not_been_deaf() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        2000  caller quiet
+        2100  asr failed rejected                     -> stop asr, asr e2 by=spare
+        3500  outages {"llm":["model"]}
+        4000  asr open
+        4000  timer                                   -> finalize
+        4100  asr final "what time is it?"            -> open r1, llm r1 "what time is it?"
+        """,
+        THREE,
+    )
+
+
+def test_the_end_of_a_voice_whose_turn_was_taken_while_it_lasted_says_nothing_of_the_recogniser() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1000  typed "hello"                           -> open r1, llm r1 "hello"
+        2500  caller quiet
+        3000  llm r1 "Hi."
         """,
         CALLED,
     )

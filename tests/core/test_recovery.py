@@ -13,6 +13,7 @@ from tests.script import check, play
 GIVEN = Setup(llm=("model", "spare"), tts=("voice",), policy=Policy(llm_hedge_ns=600 * MS))
 CALLED = Setup(asr=("ear",), llm=("model", "spare"), tts=("voice",))
 RESTED = Setup(llm=("model", "spare"), tts=("voice",), policy=Policy(idle_ns=0))
+THREE = Setup(llm=("model", "spare", "third"), tts=("voice",), policy=Policy(idle_ns=0))
 MADE = Setup(asr=("ear",), llm=("model",), tts=("voice",))
 
 
@@ -233,12 +234,108 @@ def test_a_model_given_up_in_a_call_is_asked_after_the_others_for_a_while() -> N
         2200  tts r2 c1 done 500
         2210  playing r2                               [Speaking]
         2710  played r2 500                            [Idle]
-        30700 typed "and now"                         -> open r3, llm r3 "and now"  [Generating]
+        30600 typed "and now"                         -> open r3, llm r3 "and now"  [Generating]
         """,
         RESTED,
     )
     assert state.response.run is not None
     assert state.response.run.provider == 0
+
+
+def test_two_models_given_up_are_both_asked_after_the_third() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 failed rejected                  -> llm r1 "hello" by=spare
+        700   llm r1 failed rejected by=spare         -> llm r1 "hello" by=third
+        800   llm r1 "Hi."
+        900   llm r1 done                             -> tts r1 "Hi."
+        1000  tts r1 c1 done 500
+        1010  playing r1
+        1510  played r1 500
+        2000  typed "again"                           -> open r2, llm r2 "again" by=third
+        """,
+        THREE,
+    )
+
+
+def test_a_rest_that_is_over_is_not_begun_again_with_the_next_one() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 failed rejected                  -> llm r1 "hello" by=spare
+        700   llm r1 "Hi."
+        710   llm r1 done                             -> tts r1 "Hi."
+        800   tts r1 c1 done 500
+        810   playing r1
+        1310  played r1 500
+        30600 outages {"llm":["model"]}
+        30600 typed "again"                           -> open r2, llm r2 "again" by=spare
+        30600 llm r2 failed rejected by=spare         -> llm r2 "again" by=third
+        """,
+        THREE,
+    )
+    assert state.response.resting == (1,)
+
+
+def test_of_two_models_asked_in_one_moment_neither_is_outrun() -> None:
+    state = check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        500   outages {"llm":["model"]}               -> llm r1 "hello" by=spare
+        900   llm r1 q2 "Hi."                         -> cancel llm r1 q1
+        """,
+        GIVEN,
+    )
+    assert state.response.resting == ()
+
+
+def test_no_third_model_is_asked_for_an_outage_while_two_are_awaited() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        700   outages {"llm":["model"]}               -> llm r1 "hello" by=spare
+        750   outages {"llm":["model","spare"]}
+        """,
+        THREE,
+    )
+
+
+def test_an_outage_of_another_model_is_nothing_to_the_one_that_is_awaited() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        700   outages {"llm":["third"]}
+        """,
+        THREE,
+    )
+
+
+def test_a_model_chosen_for_an_outage_has_all_its_tries() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 failed unavailable
+        700   outages {"llm":["model"]}               -> llm r1 "hello" by=spare
+        800   llm r1 failed unavailable by=spare
+        961.6 timer                                   -> llm r1 "hello" by=spare
+        """,
+        GIVEN,
+    )
+
+
+def test_a_run_whose_model_is_out_by_its_next_round_goes_on_with_one_it_has_not_given_up() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        600   llm r1 failed rejected                  -> llm r1 "hello" by=spare
+        700   llm r1 calls look_up {}                 -> tool r1 t1 look_up {}
+        710   llm r1 done tool_calls
+        800   outages {"llm":["spare"]}
+        1500  tool t1 {}                              -> llm r1 tool "{}" by=third
+        """,
+        replace(THREE, tools=(ToolSpec("look_up"),)),
+    )
 
 
 def test_a_model_that_a_hedge_outran_is_asked_after_the_others_for_a_while() -> None:

@@ -93,11 +93,15 @@ def test_a_detached_tool_tells_its_result_when_the_floor_is_free() -> None:
         2010  playing r2                               [Speaking]
         2100  tool t1 {"hotel":"Ritz"}
         2500  played r2 400                           -> open r3, llm r3 system "A tool that was still running when the conversation went on has answered now. Tell the caller what it found, briefly."  [Generating]
+        2600  llm r3 "The Ritz."
+        2610  llm r3 done                             -> tts r3 "The Ritz."
+        2700  tts r3 c1 done 400
+        2710  playing r3                               [Speaking]
+        3110  played r3 400                            [Idle]
         """,
         CALLED,
     )
-    assert state.response.run is not None
-    assert state.response.run.cause is Cause.TOOL
+    assert state.response.past[-1].cause is Cause.TOOL
     assert any(m.role is Role.TOOL and "Ritz" in m.text for m in state.conversation.messages)
 
 
