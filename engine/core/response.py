@@ -194,7 +194,7 @@ def _gathered(state: State) -> State:
     response, policy, idle, ear = state.response, state.setup.policy, state.idle, state.ear
     says: list[Say] = []
     if ear.apologies > response.apologised:
-        says.append(Say(policy.apology, Cause.SAY))
+        says.append(Say(policy.apology))
     if idle.prompts > response.prompted:
         says.append(Say(policy.idle_prompt, Cause.IDLE))
     leaving = any(say.then_end for say in response.says)
@@ -243,7 +243,7 @@ def _begin_asking(
         turn=turn,
         committed=committed,
     )
-    state = replace(state, response=replace(state.response, run=run, runs=number))
+    state = replace(state, response=replace(state.response, runs=number))
     state, commands = ask(state, run, first_model(state))
     return state, (OpenPlayout(run=number), *commands) if committed else commands
 

@@ -162,6 +162,10 @@ def test_a_short_noise_is_no_sign_of_deafness() -> None:
     )
 
 
+def test_a_turn_that_was_typed_is_no_second_voice_without_words() -> None:
+    check(ASKED_AGAIN + '4500 typed "hello" -> open r2, llm r2 "hello"', CALLED)
+
+
 def test_a_recogniser_that_has_heard_a_word_in_between_is_not_deaf() -> None:
     check(
         ASKED_AGAIN

@@ -39,6 +39,7 @@ def test_a_guess_is_superseded_when_the_final_differs_and_nothing_of_it_was_hear
         2000
         """
     )
+    assert state.response.past[0].end is RunEnd.SUPERSEDED
     assert 1 not in [m.run for m in state.conversation.messages]
 
 
@@ -196,6 +197,16 @@ def test_a_human_is_talked_to_and_a_machine_too_where_there_is_no_message() -> N
     assert (machine.answered_by, machine.response.says) == ("machine", ())
 
 
+def test_one_who_answers_is_talked_to_where_there_is_a_message_and_a_machine_where_there_is_none() -> None:
+    script = """
+        0     asr open
+        100   answered {who}
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+    """
+    check(script.format(who="human"), replace(MACHINE, greeting=""))
+    check(script.format(who="machine"), SETUP)
+
+
 def test_an_end_without_words_follows_what_is_being_said() -> None:
     check(
         """
@@ -339,21 +350,23 @@ def test_so_many_guesses_are_made_for_one_turn_and_the_next_turn_has_its_own() -
         1400  asr partial "book it."
         1500  caller quiet
         1620  timer                                   -> llm r1 "book it."
-        1640  asr partial "book it now."              -> clear r1, cancel r1, llm r2 "book it now."
-        1645  asr partial "book it today."            -> clear r2, cancel r2
+        1630  asr partial "book it now."              -> clear r1, cancel r1, llm r2 "book it now."
+        1640  asr partial "book it today."            -> clear r2, cancel r2, llm r3 "book it today."
+        1645  asr partial "book it tonight."          -> clear r3, cancel r3
         1650  timer                                   -> finalize
         1700  asr final "book it here."
-        1850  timer                                   -> open r3, llm r3 "book it here."
-        1900  llm r3 done
+        1850  timer                                   -> open r4, llm r4 "book it here."
+        1900  llm r4 done
         2500  caller speaks
         3400  asr partial "and thanks."
         3500  caller quiet
-        3620  timer                                   -> llm r4 "book it here. and thanks."
+        3620  timer                                   -> llm r5 "book it here. and thanks."
+        3640  asr partial "and thank you."            -> clear r5, cancel r5, llm r6 "book it here. and thank you."
         3650  timer                                   -> finalize
-        3700  asr final "and thanks."
-        3850  timer                                   -> open r4
+        3700  asr final "and thank you."
+        3850  timer                                   -> open r6
         """,
-        replace(SETUP, policy=Policy(guesses=2)),
+        replace(SETUP, policy=Policy(guesses=3)),
     )
 
 
@@ -434,6 +447,38 @@ def test_lost_recognition_is_apologised_for_once_and_an_idle_prompt_is_a_prompt(
     assert state.response.run.text == state.setup.policy.apology
 
 
+def test_keys_are_answered_before_a_text_that_waits() -> None:
+    check(
+        """
+        100   key 4
+        200   say "By the way."
+        2100  timer                                   -> open r1, llm r1 "4"
+        """
+    )
+
+
+def test_a_run_tells_what_it_answers() -> None:
+    answer = play('500 typed "what time is it?"').state.response.run
+    assert answer is not None
+    assert (answer.cause, answer.turn, answer.prompt) == (Cause.TURN, 1, "what time is it?")
+    again = play("0 asr open\n500 caller speaks\n1800 caller quiet\n3100").state.response.run
+    assert again is not None
+    assert (again.cause, again.turn) == (Cause.UNHEARD, 0)
+
+
+def test_a_goodbye_waits_for_the_caller_who_speaks_as_the_longest_call_ends() -> None:
+    state = check(
+        """
+        0     asr open
+        4000  caller speaks
+        4500  asr partial "and"
+        6000
+        """,
+        replace(SETUP, policy=Policy(call_ns_max=5_000 * MS)),
+    )
+    assert [say.then_end for say in state.response.says] == ["nobody there"]
+
+
 def test_a_goodbye_is_said_once_and_cannot_be_cut() -> None:
     state = play("0 asr open\n3600000\n", SETUP).state
     goodbyes = [run for run in (*state.response.past, state.response.run) if run and run.cause is Cause.GOODBYE]
@@ -472,6 +517,49 @@ def test_a_turn_that_waited_for_the_floor_waits_for_what_the_caller_adds(pending
         """
     )
     assert (state.turn.taken, state.response.answered) == (1, 0)
+
+
+def test_a_turn_that_waited_for_a_detector_that_sticks_is_answered_after_a_while() -> None:
+    check(
+        """
+        0     asr open
+        100   say "This call is recorded." interruptible=no -> open r1, tts r1
+        200   tts r1 c1 done 2000
+        210   playing r1
+        500   caller speaks
+        900   asr final "what time is it?"
+        1000  caller quiet
+        1900  caller speaks
+        2210  played r1 2000
+        9900  timer                                   -> open r2, llm r2 "what time is it?"
+        """
+    )
+
+
+def test_a_voice_counts_against_an_answer_from_where_the_answer_began() -> None:
+    """A detector tells of a voice a little after its onset."""
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr final "I need some help"
+        1500  caller quiet
+        2200  timer                                   -> open r1, llm r1 "I need some help"
+        2240  caller speaks @2150
+        2320  timer                                   -> pause r1
+        """
+    )
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1800  caller quiet
+        1950  timer                                   -> finalize
+        3000  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
+        3040  caller speaks @2950
+        3120  timer                                   -> pause r1
+        """
+    )
 
 
 def test_a_guess_that_holds_is_the_answer_to_its_turn() -> None:

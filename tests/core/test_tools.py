@@ -101,7 +101,8 @@ def test_a_detached_tool_tells_its_result_when_the_floor_is_free() -> None:
         """,
         CALLED,
     )
-    assert state.response.past[-1].cause is Cause.TOOL
+    told = state.response.past[-1]
+    assert (told.cause, told.turn, told.prompt) == (Cause.TOOL, 0, "")
     assert any(m.role is Role.TOOL and "Ritz" in m.text for m in state.conversation.messages)
 
 

@@ -5,12 +5,16 @@ from msgspec.structs import replace
 
 from engine.core.events import Clock, TimerFired
 from engine.core.policy import EAGER, Policy
-from engine.core.reduce import reduce
+from engine.core.reduce import begin, reduce
 from engine.core.state import TurnEnd
-from engine.core.turn import words_of
+from engine.core.turn import last_question, words_of
 from engine.core.units import LIMITS, MS
 from tests.core.calls import ASKED, SPEAKING
 from tests.script import SETUP, check, play
+
+
+def test_an_agent_that_has_said_nothing_has_asked_nothing() -> None:
+    assert last_question(begin()) == ""
 
 
 def test_finished_words_end_the_turn_after_the_short_wait() -> None:
@@ -366,7 +370,7 @@ def test_a_long_voice_without_words_is_asked_to_repeat_once() -> None:
         9000
         """
     )
-    assert state.response.runs == 1
+    assert (state.response.runs, state.turn.unheard) == (1, 2)
 
 
 def test_a_detector_that_sticks_does_not_hold_the_turn_for_ever() -> None:
