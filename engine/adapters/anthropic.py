@@ -11,24 +11,19 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import LLMFact, LLMRequest, Options
+from engine.adapters.history import BEGINNING, USER, alternating, instructions_of, json_object, paired, schema_of
 from engine.adapters.http import make_client, stream_failure
 from engine.adapters.language import (
     STREAM_HEADERS,
     Question,
     StreamingModel,
     Telling,
-    instructions_of,
-    json_object,
-    paired,
-    schema_of,
 )
 from engine.adapters.sse import ServerEvent
 from engine.core.commands import Message, Role
 from engine.core.events import LLMDone
 
 REASONS = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "filter"}
-BEGINNING = "(The call begins.)"
-"""The history must begin with the user; an agent that greets speaks first."""
 GO_ON = "(Please go on.)"
 """The history must end with the user: the newer models refuse to complete an assistant's words."""
 
@@ -118,7 +113,7 @@ class Anthropic(StreamingModel):
             "stream": True,
         }
         if instructions := instructions_of(request.messages):
-            body["system"] = [{"type": "text", "text": instructions, **mark}]
+            body["system"] = [text_block(instructions) | mark]
         if request.tools:
             tools: list[dict[str, Any]] = [
                 {"name": tool.name, "description": tool.description, "input_schema": schema_of(tool)}
@@ -141,18 +136,18 @@ def messages_json(messages: tuple[Message, ...], *, tools: bool) -> list[dict[st
 
     tools: whether tools are offered; without them the service refuses a history that used some, so that part is left out.
     """
-    found: list[dict[str, Any]] = []
-    for message in paired(messages):
-        role = "assistant" if message.role is Role.ASSISTANT else "user"
-        if blocks := blocks_of(message, tools=tools):
-            if not found or found[-1]["role"] != role:
-                found.append({"role": role, "content": []})
-            found[-1]["content"] += blocks
-    if not found or found[0]["role"] == "assistant":
-        found.insert(0, {"role": "user", "content": [{"type": "text", "text": BEGINNING}]})
-    if found[-1]["role"] == "assistant":
-        found.append({"role": "user", "content": [{"type": "text", "text": GO_ON}]})
+    turns = (
+        ("assistant" if message.role is Role.ASSISTANT else USER, blocks_of(message, tools=tools))
+        for message in paired(messages)
+    )
+    found = alternating(turns, "content", text_block(BEGINNING))
+    if found[-1]["role"] != USER:
+        found.append({"role": USER, "content": [text_block(GO_ON)]})
     return found
+
+
+def text_block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
 
 
 def blocks_of(message: Message, *, tools: bool) -> list[dict[str, Any]]:
@@ -160,7 +155,7 @@ def blocks_of(message: Message, *, tools: bool) -> list[dict[str, Any]]:
     if message.role is Role.TOOL:
         result = {"type": "tool_result", "tool_use_id": message.call_id, "content": message.text}
         return [result] if tools else []
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": message.text}] if message.text.strip() else []
+    blocks: list[dict[str, Any]] = [text_block(message.text)] if message.text.strip() else []
     if tools:
         blocks += [
             {"type": "tool_use", "id": call.call_id, "name": call.name, "input": json_object(call.arguments)}

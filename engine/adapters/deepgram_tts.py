@@ -34,7 +34,17 @@ class AuraOptions(Options, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True):
+    """Anything the server may say. A warning's fields have had other names."""
+
     type: str = ""
+    code: str | None = None
+    description: str | None = None
+    warn_code: str | None = None
+    warn_msg: str | None = None
+
+    @property
+    def warning(self) -> str:
+        return f"{self.code} {self.description} {self.warn_code} {self.warn_msg}".lower()
 
 
 MESSAGE = msgspec.json.Decoder(Message)
@@ -79,11 +89,15 @@ class AuraVoice(ContextVoice):
             if head and (context := self.context(head)):
                 context.put_sound(message)
             return
-        match MESSAGE.decode(message).type:
+        said = MESSAGE.decode(message)
+        match said.type:
             case "Flushed" if head:
                 self.ended(self._order.popleft())
             case "Cleared" if head == CLEAR:
                 self._order.popleft()
+            case "Warning" if "flush" in said.warning:
+                # No more than 20 in a minute are obeyed. The text would be spoken before the next one's, so this line is left.
+                raise AdapterError(self.name, FailureKind.RATE_LIMITED, "it takes no more flushes")
             case "Error":
                 raise AdapterError(self.name, FailureKind.UNAVAILABLE, "an error message")
 

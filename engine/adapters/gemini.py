@@ -4,7 +4,6 @@ Source: googleapis/python-genai 2.19 (2026-08-21) and ai.google.dev (2026). Ever
 back with it, and a history of words has no room for one: the last few are kept here, and the documented word stands for the rest.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -12,16 +11,22 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import LLMFact, LLMRequest, Options
+from engine.adapters.history import (
+    BEGINNING,
+    USER,
+    Signatures,
+    alternating,
+    instructions_of,
+    json_object,
+    paired,
+    schema_of,
+)
 from engine.adapters.http import make_client, stream_failure
 from engine.adapters.language import (
     STREAM_HEADERS,
     Question,
     StreamingModel,
     Telling,
-    instructions_of,
-    json_object,
-    paired,
-    schema_of,
 )
 from engine.adapters.sse import ServerEvent
 from engine.core.commands import CallMade, Message, Role
@@ -30,12 +35,9 @@ from engine.errors import AdapterError, FailureKind
 
 FILTERED = frozenset({"SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY"})
 MALFORMED = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"})
-"""The model broke its own grammar, usually with nothing said: worth asking again."""
+"""The model broke its own grammar, usually with nothing said."""
 NO_SIGNATURE = "skip_thought_signature_validator"
 """For a call whose signature is lost (another process, another model). Seen in the vendor's release notes (2026-06)."""
-SIGNATURES_MAX = 4_096
-BEGINNING = "(The call begins.)"
-"""The history must begin with the user; an agent that greets speaks first."""
 
 
 class GeminiOptions(Options, frozen=True, kw_only=True):
@@ -113,7 +115,7 @@ class Gemini(StreamingModel):
     def __init__(self, options: GeminiOptions) -> None:
         super().__init__(make_client(options.base_url, STREAM_HEADERS | {"x-goog-api-key": options.api_key}))
         self._options = options
-        self._signatures: OrderedDict[str, str] = OrderedDict()
+        self._signatures = Signatures()
 
     def ask(self, request: LLMRequest) -> Question:
         """See language."""
@@ -139,27 +141,18 @@ class Gemini(StreamingModel):
 
     def answer(self, request: LLMRequest) -> "Answer":
         """See language."""
-        return Answer(Telling(self.name, request), self._keep_signature)
-
-    def _keep_signature(self, call_id: str, signature: str) -> None:
-        self._signatures[call_id] = signature
-        if len(self._signatures) > SIGNATURES_MAX:
-            self._signatures.popitem(last=False)
+        owed = bool(request.messages) and request.messages[-1].role is Role.USER
+        return Answer(Telling(self.name, request), self._signatures, owed=owed)
 
     def _contents(self, messages: tuple[Message, ...]) -> list[dict[str, Any]]:
         """The history after the instructions. Neighbours of one role are one content, and all results of a step come together."""
-        found: list[dict[str, Any]] = []
         names: dict[str, str] = {}
+        turns: list[tuple[str, list[dict[str, Any]]]] = []
         for message in paired(messages):
-            role = "model" if message.role is Role.ASSISTANT else "user"
             names |= {call.call_id: call.name for call in message.calls}
-            parts = self._parts(message, names)
-            if not found or found[-1]["role"] != role:
-                found.append({"role": role, "parts": []})
-            found[-1]["parts"] += parts
-        if not found or found[0]["role"] == "model":
-            found.insert(0, {"role": "user", "parts": [{"text": BEGINNING}]})
-        return found
+            role = "model" if message.role is Role.ASSISTANT else USER
+            turns.append((role, self._parts(message, names)))
+        return alternating(turns, "parts", {"text": BEGINNING})
 
     def _parts(self, message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
         if message.role is Role.TOOL:
@@ -175,16 +168,18 @@ class Gemini(StreamingModel):
             "functionCall": {"id": call.call_id, "name": call.name, "args": json_object(call.arguments)}
         }
         # Of calls made at once only the first is signed.
-        signature = self._signatures.get(call.call_id) or (NO_SIGNATURE if first else "")
+        signature = self._signatures.of(call.call_id) or (NO_SIGNATURE if first else "")
         return part | ({"thoughtSignature": signature} if signature else {})
 
 
 class Answer:
     """One answer: chunks of parts."""
 
-    def __init__(self, telling: Telling, keep_signature: Any) -> None:
+    def __init__(self, telling: Telling, signatures: Signatures, *, owed: bool) -> None:
+        """owed: the caller has just spoken, so that no answer is none at all."""
         self._tell = telling
-        self._keep_signature = keep_signature
+        self._signatures = signatures
+        self._owed = owed
         self._reason = ""
         self._usage = Usage()
         self._model = ""
@@ -210,16 +205,19 @@ class Answer:
         for candidate in chunk.candidates[:1]:
             facts += [fact for part in (candidate.content or Content()).parts if (fact := self._part(part)) is not None]
             self._reason = candidate.finish_reason or self._reason
-        if self._reason in MALFORMED and not facts and not self._tell.called:
-            raise AdapterError(self._tell.provider, FailureKind.PROTOCOL, f"the answer ended with {self._reason}")
+        self._owed = self._owed and not facts
+        if (self._reason in MALFORMED and not facts and not self._tell.called) or (
+            self._reason == "STOP" and self._owed
+        ):
+            # Worth asking again: both pass, and the caller would hear nothing.
+            raise AdapterError(self._tell.provider, FailureKind.PROTOCOL, f"nothing was said, and {self._reason}")
         return facts
 
     def _part(self, part: Part) -> LLMFact | None:
         if part.function_call is not None:
             call = part.function_call
             fact = self._tell.call(call.id, call.name, msgspec.json.encode(call.args or {}).decode())
-            if part.thought_signature:
-                self._keep_signature(fact.call_id, part.thought_signature)
+            self._signatures.keep(fact.call_id, part.thought_signature)
             return fact
         # A thought is not for the caller.
         return self._tell.token(part.text) if part.text and not part.thought else None

@@ -28,8 +28,16 @@ KEEPALIVE_S = 240.0
 
 ERROR_BODY_BYTES = 64 * 1024
 CODE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
-NOT_COMING_BACK = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
-"""Codes under 429 that waiting does not cure. Source: OpenAI's and its compatibles' error tables (2026)."""
+NOT_COMING_BACK = frozenset(
+    {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached", "enforced_spend_limit_reached"}
+)
+"""Codes under 429 that waiting does not cure. Source: OpenAI's, its compatibles' and Anthropic's error tables (2026)."""
+OWN_FAULT = (
+    "invalid", "INVALID", "context_length", "authentication", "permission", "unsupported", "not_found", "model_not_found", "billing",
+    "request_too_large", "BadRequest", "Authentication", "NotFound",
+)  # fmt: skip
+"""How the names of errors begin that are of the request, the key or the account. Source: the tables of OpenAI, Anthropic, vLLM."""
+DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
 def make_client(base_url: str, headers: Mapping[str, str] | None = None, *, http2: bool = False) -> httpx.AsyncClient:
@@ -75,7 +83,7 @@ async def answers(provider: str, client: httpx.AsyncClient, path: str) -> None:
         response = await client.get(path)
     status = response.status_code
     if status in (401, 429) or (status >= 500 and status != 501):
-        raise status_failure(provider, status, error_code(response.content[:ERROR_BODY_BYTES]), response.headers)
+        raise status_failure(provider, status, response.content[:ERROR_BODY_BYTES], response.headers)
 
 
 async def check(provider: str, response: httpx.Response) -> None:
@@ -88,17 +96,23 @@ async def check(provider: str, response: httpx.Response) -> None:
             body += piece
             if len(body) > ERROR_BODY_BYTES:
                 break
-    code = error_code(bytes(body))
-    raise status_failure(provider, response.status_code, code, response.headers)
+    raise status_failure(provider, response.status_code, bytes(body), response.headers)
 
 
-def status_failure(provider: str, status: int, code: str, headers: Mapping[str, str]) -> AdapterError:
-    """An HTTP status that is no success, as the failure it means.
-
-    code: the provider's machine-readable name for it, may be empty.
-    """
-    detail = f"HTTP {status} {code}".rstrip()
-    return AdapterError(provider, status_kind(status, code), detail, retry_ns=retry_ns(headers))
+def status_failure(provider: str, status: int, body: bytes, headers: Mapping[str, str]) -> AdapterError:
+    """An HTTP status that is no success, as the failure it means. Of the body only its names and numbers are read."""
+    error = _decoded(body)
+    code = code_in(error)
+    kind = status_kind(status, code)
+    # OpenAI and Anthropic know better than their status whether to come back; their own clients obey it.
+    match headers.get("x-should-retry", ""):
+        case "false":
+            kind = FailureKind.REJECTED
+        case "true" if kind is FailureKind.REJECTED:
+            kind = FailureKind.UNAVAILABLE
+    return AdapterError(
+        provider, kind, f"HTTP {status} {code}".rstrip(), retry_ns=retry_ns(headers) or retry_ns_in(error)
+    )
 
 
 def status_kind(status: int, code: str = "") -> FailureKind:
@@ -122,10 +136,12 @@ def stream_failure(provider: str, error: object) -> AdapterError:
     error:  what stands under "error": an object, or a sentence.
     """
     number = error.get("code") if isinstance(error, dict) else None
-    code = code_in(error)
+    code, wait_ns = code_in(error), retry_ns_in(error)
     if isinstance(number, int) and 400 <= number < 600:
-        return AdapterError(provider, status_kind(number, code), f"in the stream: {number} {code}".rstrip())
-    return AdapterError(provider, named_kind(code), f"in the stream: {code or 'no code'}")
+        kind, told = status_kind(number, code), f"{number} {code}".rstrip()
+    else:
+        kind, told = named_kind(code), code or "no code"
+    return AdapterError(provider, kind, f"in the stream: {told}", retry_ns=wait_ns)
 
 
 def named_kind(code: str) -> FailureKind:
@@ -134,9 +150,7 @@ def named_kind(code: str) -> FailureKind:
         return FailureKind.REJECTED
     if "rate_limit" in code or code in ("slow_down", "RESOURCE_EXHAUSTED"):
         return FailureKind.RATE_LIMITED
-    if code.startswith(
-        ("invalid", "context_length", "authentication", "permission", "unsupported", "BadRequest", "INVALID")
-    ):
+    if code.startswith(OWN_FAULT):
         return FailureKind.REJECTED
     if code.startswith("timeout"):
         return FailureKind.TIMEOUT
@@ -146,17 +160,28 @@ def named_kind(code: str) -> FailureKind:
 def error_code(body: bytes) -> str:
     """The machine-readable name inside an error's body, or "" where there is none that is fit for a log.
 
-    Read: {"error": {"code" or "type"}}, {"error": [..]}, {"detail": {"status"}}, and the same without the outer object.
+    Read: {"error": {"code" or "type"}}, {"error": [..]}, {"detail": {"status"}}, {"details": {"error_code"}} inside of any, and the same
+    without the outer object.
     """
+    return code_in(_decoded(body))
+
+
+def _decoded(body: bytes) -> object:
+    """The body as JSON; None where it is none."""
     try:
-        found = msgspec.json.decode(body)
+        return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    return code_in(found)
+        return None
+
+
+def error_in(found: object) -> object:
+    """What stands under "error" in an answer, which Google puts into a list; None where nothing does."""
+    first = found[0] if isinstance(found, list) and found else found
+    return first.get("error") if isinstance(first, dict) else None
 
 
 def code_in(found: object) -> str:
-    """The same, of what was already decoded."""
+    """The same as `error_code`, of what was already decoded."""
     if isinstance(found, list) and found:
         found = found[0]
     if not isinstance(found, dict):
@@ -164,7 +189,9 @@ def code_in(found: object) -> str:
     for key in ("error", "detail"):
         if isinstance(found.get(key), dict | list):
             return code_in(found[key])
-    for key in ("code", "type", "status", "err_code", "error"):
+    if isinstance(found.get("details"), dict) and (closer := code_in(found["details"])):
+        return closer
+    for key in ("error_code", "code", "type", "status", "err_code", "error"):
         value = found.get(key)
         if isinstance(value, str) and CODE.fullmatch(value):
             return value
@@ -189,3 +216,12 @@ def retry_ns(headers: Mapping[str, str]) -> int:
         return max(0, int((until - now).total_seconds() * SECOND))
     except (ValueError, KeyError, TypeError, OverflowError):
         return 0
+
+
+def retry_ns_in(error: object) -> int:
+    """The same as `retry_ns`, where it stands in an error's body: Google's {"details": [{"retryDelay": "12s"}]}."""
+    error = error_in(error) or error
+    details = error.get("details") if isinstance(error, dict) else None
+    delays = [each.get("retryDelay") for each in details if isinstance(each, dict)] if isinstance(details, list) else []
+    found = next((found for delay in delays if isinstance(delay, str) and (found := DURATION.fullmatch(delay))), None)
+    return int(float(found[1]) * SECOND) if found else 0

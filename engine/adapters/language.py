@@ -5,21 +5,17 @@ is still speaking.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import httpx
 import msgspec
-from msgspec import Raw
-from msgspec.structs import replace
 
 from engine.adapters.base import LLMFact, LLMRequest, Options
-from engine.adapters.http import answers, check, failures, stream_failure
-from engine.adapters.sse import ServerEvent, read_events
-from engine.core.commands import Message, Role
+from engine.adapters.http import answers, check, error_in, failures, stream_failure
+from engine.adapters.sse import ERROR, ServerEvent, read_events
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
-from engine.core.policy import ToolSpec
 from engine.errors import AdapterError, FailureKind
 
 AFTER_FINISH_S = 0.3
@@ -108,6 +104,8 @@ class StreamingModel:
                     await self._check_stream(response)
                     async with aclosing(read_events(self.name, response.aiter_bytes())) as events:
                         while (event := await following(events, ending=answer.ending)) is not None:
+                            if event.name == ERROR:
+                                raise self._trouble(event.data)
                             for fact in answer.take(event):
                                 yield fact
         except (asyncio.CancelledError, GeneratorExit):
@@ -119,16 +117,17 @@ class StreamingModel:
         """Some servers put an error, or a page, where the stream should be, with status 200."""
         kind = response.headers.get("content-type", "").partition(";")[0].strip()
         if kind == "application/json":
-            body = await response.aread()
-            try:
-                found = msgspec.json.decode(body)
-            except msgspec.DecodeError:
-                found = None
-            first = found[0] if isinstance(found, list) and found else found
-            if isinstance(first, dict) and "error" in first:
-                raise stream_failure(self.name, first["error"])
-        if kind in ("application/json", "text/html"):
+            raise self._trouble(await response.aread())
+        if kind == "text/html":
             raise AdapterError(self.name, FailureKind.PROTOCOL, f"{kind} instead of a stream")
+
+    def _trouble(self, data: str | bytes) -> AdapterError:
+        """What came in the place of an answer, as the failure it tells of."""
+        try:
+            found = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return AdapterError(self.name, FailureKind.PROTOCOL, "no stream, and no error that can be read")
+        return stream_failure(self.name, error_in(found) or found)
 
     async def _warm(self) -> None:
         """Any answer opens a connection; only a refused key is trouble (a server need not list its models)."""
@@ -197,42 +196,3 @@ class Telling:
 
     def unreadable(self) -> AdapterError:
         return AdapterError(self.provider, FailureKind.PROTOCOL, "an event that cannot be read")
-
-
-# The history, as the stricter services want it.
-
-
-def instructions_of(messages: tuple[Message, ...]) -> str:
-    """The first message where it is the system's; services other than Chat Completions take it apart from the rest."""
-    return messages[0].text if messages and messages[0].role is Role.SYSTEM else ""
-
-
-def paired(messages: tuple[Message, ...]) -> Iterator[Message]:
-    """The history after the instructions, every tool call followed by its result at once, and neither without the other.
-
-    Left out are calls that were never answered, results whose call was forgotten, words that were only a backchannel, and messages
-    without anything.
-    """
-    results = {message.call_id: message for message in messages if message.role is Role.TOOL}
-    for message in messages[bool(instructions_of(messages)) :]:
-        if message.role is Role.TOOL or message.backchannel:
-            continue
-        calls = tuple(call for call in message.calls if call.call_id in results)
-        if message.text.strip() or calls:
-            yield replace(message, calls=calls)
-        for call in calls:
-            yield results[call.call_id]
-
-
-def json_object(text: str) -> object:
-    """The arguments of a call as an object; {} where the model wrote no JSON object."""
-    try:
-        found = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def schema_of(tool: ToolSpec) -> Raw:
-    """A tool's parameters, JSON Schema, as they are."""
-    return Raw(tool.parameters.encode())

@@ -7,9 +7,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta, field
 
-from engine.adapters.base import LLMFact, LLMRequest, Options
+from engine.adapters.base import LLMFact, LLMRequest
+from engine.adapters.history import Signatures
 from engine.adapters.http import make_client, stream_failure
-from engine.adapters.language import STREAM_HEADERS, Question, StreamingModel
+from engine.adapters.language import STREAM_HEADERS, Question, StreamingModel, Telling
+from engine.adapters.openai_account import OpenAIOptions
 from engine.adapters.openai_wire import (
     REASONS,
     Choice,
@@ -22,11 +24,9 @@ from engine.adapters.openai_wire import (
     tools_json,
 )
 from engine.adapters.sse import ServerEvent
-from engine.core.events import LLMDone, LLMToken, LLMToolCall
+from engine.core.events import LLMDone
 from engine.errors import AdapterError, FailureKind
 
-NAME = "openai"
-OPENAI = "https://api.openai.com/v1"
 DONE = "[DONE]"
 NEWER_NAME = ("api.openai.com", ".openai.azure.com")
 """Hosts that want `max_completion_tokens`; the others know `max_tokens`, and Ollama silently ignores the newer name."""
@@ -34,14 +34,14 @@ NEWER_NAME = ("api.openai.com", ".openai.azure.com")
 decode_piece = msgspec.json.Decoder(Piece).decode
 
 
-class OpenAIChatOptions(Options, frozen=True, kw_only=True):
+class OpenAIChatOptions(OpenAIOptions, frozen=True, kw_only=True):
     """Settings of a Chat Completions server."""
 
-    key_required: ClassVar[bool] = False
+    remedy: ClassVar[str] = "set LLM_API_KEY, or LLM_BASE_URL for a server of your own"
 
     model: Annotated[str, Meta(min_length=1, extra={"env": "LLM_MODEL"})]
     """The model's name, as the server knows it."""
-    base_url: Annotated[str, Meta(pattern="^https?://", extra={"env": "LLM_BASE_URL"})] = OPENAI
+    base_url: Annotated[str, Meta(pattern="^https?://", extra={"env": "LLM_BASE_URL"})] = "https://api.openai.com/v1"
     """The address under which /chat/completions lies."""
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     """Not sent unless set: reasoning models refuse it."""
@@ -53,8 +53,6 @@ class OpenAIChatOptions(Options, frozen=True, kw_only=True):
     """Not sent unless set."""
     api_version: str = ""
     """Azure's older addresses need one; the key then goes into the header `api-key`."""
-    organization: str = ""
-    """OpenAI's, where a key belongs to several."""
     usage: bool = True
     """Ask for token counts at the end of each answer. Off for servers that refuse stream_options."""
     http2: bool = False
@@ -62,15 +60,11 @@ class OpenAIChatOptions(Options, frozen=True, kw_only=True):
     extra: dict[str, Any] = field(default_factory=dict)
     """Further fields of the request, sent as they are (top_p, service_tier, chat_template_kwargs, …)."""
 
-    def __post_init__(self) -> None:
-        if self.base_url.startswith(OPENAI) and not self.api_key:
-            raise ValueError("api.openai.com needs a key: set LLM_API_KEY, or LLM_BASE_URL for a server of your own")
-
 
 class OpenAIChat(StreamingModel):
     """The provider. One pool of connections for the process."""
 
-    name = NAME
+    name = "openai"
     options = OpenAIChatOptions
     key_env = "LLM_API_KEY"
 
@@ -80,30 +74,28 @@ class OpenAIChat(StreamingModel):
             client.params = client.params.set("api-version", options.api_version)
         super().__init__(client)
         self._options = options
+        self._signatures = Signatures()
 
     def ask(self, request: LLMRequest) -> Question:
         """See language."""
-        return Question("chat/completions", body_of(self._options, request))
+        messages = messages_json(request.messages, self._signatures)
+        return Question("chat/completions", {**body_of(self._options, request), "messages": messages})
 
     def answer(self, request: LLMRequest) -> "Answer":
         """See language."""
-        return Answer(request)
+        return Answer(Telling(self.name, request), self._signatures)
 
 
 def headers_of(options: OpenAIChatOptions) -> dict[str, str]:
-    headers = dict(STREAM_HEADERS)
-    if options.api_key and options.api_version:
+    headers = STREAM_HEADERS | options.headers()
+    if options.api_version and headers.pop("Authorization", ""):
         headers["api-key"] = options.api_key
-    elif options.api_key:
-        headers["Authorization"] = f"Bearer {options.api_key}"
-    if options.organization:
-        headers["OpenAI-Organization"] = options.organization
     return headers
 
 
 def body_of(options: OpenAIChatOptions, request: LLMRequest) -> dict[str, Any]:
-    """The request, as JSON will have it."""
-    body: dict[str, Any] = {"model": options.model, "messages": messages_json(request.messages), "stream": True}
+    """The request, as JSON will have it, but for the history."""
+    body: dict[str, Any] = {"model": options.model, "stream": True}
     if options.usage:
         body["stream_options"] = {"include_usage": True}
     if request.tools:
@@ -123,11 +115,10 @@ def body_of(options: OpenAIChatOptions, request: LLMRequest) -> dict[str, Any]:
 class Answer:
     """One answer, put together from its events."""
 
-    def __init__(self, request: LLMRequest) -> None:
-        self._run = request.run
-        self._request = request.request
-        self._calls = PartialCalls(NAME)
-        self._called = 0
+    def __init__(self, telling: Telling, signatures: Signatures) -> None:
+        self._tell = telling
+        self._signatures = signatures
+        self._calls = PartialCalls(telling.provider)
         self._thoughts = Thoughts()
         self._reason = ""
         self._usage = Usage()
@@ -150,10 +141,9 @@ class Answer:
         try:
             piece = decode_piece(event.data)
         except msgspec.DecodeError as error:
-            raise AdapterError(NAME, FailureKind.PROTOCOL, "a chunk that cannot be read") from error
-        trouble = piece.error or (piece.x_groq.error if piece.x_groq else None)
-        if trouble or event.name == "error":
-            raise stream_failure(NAME, trouble or msgspec.json.decode(event.data))
+            raise self._tell.unreadable() from error
+        if trouble := piece.error or (piece.x_groq.error if piece.x_groq else None):
+            raise stream_failure(self._tell.provider, trouble)
         self._model = self._model or piece.model or ""
         self._usage = piece.usage or (piece.x_groq.usage if piece.x_groq else None) or self._usage
         first = next((choice for choice in piece.choices or () if not choice.index), None)
@@ -163,11 +153,11 @@ class Answer:
         facts: list[LLMFact] = []
         if choice.delta is not None:
             if text := self._thoughts.take(text_of(choice.delta)):
-                facts.append(self._token(text))
+                facts.append(self._tell.token(text))
             for fragment in choice.delta.tool_calls or ():
                 self._calls.add(fragment)
         if choice.finish_reason == "error":
-            raise AdapterError(NAME, FailureKind.UNAVAILABLE, "in the stream: finish_reason error")
+            raise AdapterError(self._tell.provider, FailureKind.UNAVAILABLE, "in the stream: finish_reason error")
         if choice.finish_reason:
             facts += self._finish(choice.finish_reason)
         return facts
@@ -175,33 +165,21 @@ class Answer:
     def _finish(self, reason: str) -> list[LLMFact]:
         """The model has finished: its tool calls are whole now. The reason is not trusted: "stop" may come with calls."""
         self._reason = reason
-        facts: list[LLMFact] = [self._token(rest)] if (rest := self._thoughts.close()) else []
+        facts: list[LLMFact] = [self._tell.token(rest)] if (rest := self._thoughts.close()) else []
         self._thoughts = Thoughts()
         for call in self._calls.take():
-            self._called += 1
-            facts.append(
-                LLMToolCall(
-                    run=self._run,
-                    request=self._request,
-                    call_id=call.call_id or f"call_{self._run}_{self._request}_{self._called}",
-                    name=call.name,
-                    arguments=call.arguments or "{}",
-                )
-            )
+            fact = self._tell.call(call.call_id, call.name, call.arguments)
+            self._signatures.keep(fact.call_id, call.signature)
+            facts.append(fact)
         return facts
-
-    def _token(self, text: str) -> LLMToken:
-        return LLMToken(run=self._run, request=self._request, text=text)
 
     def close(self) -> LLMDone:
         """The stream has ended. Raises AdapterError (CLOSED), where the model had not finished."""
         if not self.ending:
-            raise AdapterError(NAME, FailureKind.CLOSED, "the stream ended before the answer did")
+            raise self._tell.unfinished()
         details = self._usage.prompt_tokens_details
-        return LLMDone(
-            run=self._run,
-            request=self._request,
-            reason="tool_calls" if self._called else REASONS.get(self._reason, "stop"),
+        return self._tell.done(
+            REASONS.get(self._reason, "stop"),
             input_tokens=self._usage.prompt_tokens or 0,
             output_tokens=self._usage.completion_tokens or 0,
             cached_tokens=(details.cached_tokens or 0) if details else 0,

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, RecognizerStream
 from engine.adapters.http import named_kind, stream_failure
+from engine.adapters.openai_account import OpenAIOptions
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import Dial, query
 from engine.audio import Outlet
@@ -24,15 +25,18 @@ WIRE_HZ = 24_000
 APPEND = '{"type":"input_audio_buffer.append","audio":"'
 
 
-class OpenAIRealtimeOptions(Options, frozen=True, kw_only=True):
+class OpenAIRealtimeOptions(OpenAIOptions, frozen=True, kw_only=True):
     """Fields of the session. None and empty: not sent."""
 
-    key_required: ClassVar[bool] = False
+    address: ClassVar[str] = "url"
+    remedy: ClassVar[str] = "set OPENAI_API_KEY, or url for a server of your own"
 
     url: str = "wss://api.openai.com/v1"
     model: str = "gpt-live-transcribe"
     """Hears while sound arrives; the gpt-4o models answer only after a pause."""
     language: str = ""
+    languages: tuple[str, ...] = ()
+    """Several that may be spoken; for gpt-transcribe and gpt-live-transcribe, as keywords are."""
     prompt: str = ""
     keywords: tuple[str, ...] = ()
     delay: str = ""
@@ -43,10 +47,11 @@ class OpenAIRealtimeOptions(Options, frozen=True, kw_only=True):
     """The service's own detector, for models that allow it. None: ours cuts."""
     query: dict[str, str] = field(default_factory=dict)
     """Of the address: some servers want model=… there."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Any other field of the session, as it is."""
 
-    def __post_init__(self) -> None:
-        if self.url.startswith("wss://api.openai.com") and not self.api_key:
-            raise ValueError("api.openai.com needs a key: set OPENAI_API_KEY, or url for a server of your own")
+
+TRANSCRIBER = ("model", "language", "languages", "prompt", "keywords", "delay")
 
 
 class Trouble(Struct, frozen=True):
@@ -59,7 +64,6 @@ class Message(Struct, frozen=True):
 
     type: str = ""
     item_id: str = ""
-    previous_item_id: str | None = None
     delta: str = ""
     transcript: str = ""
     error: Trouble = Trouble()
@@ -87,7 +91,7 @@ class OpenAIRealtimeStream(SocketStream):
     async def dial(self) -> Dial:
         options = self._options
         address = f"{options.url}/realtime?{query({'intent': 'transcription', **options.query})}"
-        return Dial(address, {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {})
+        return Dial(address, options.headers())
 
     def encode(self, frames: tuple[bytes, ...]) -> tuple[str, ...]:
         return APPEND, self._outlet.push_base64(b"".join(frames)), '"}'
@@ -104,6 +108,7 @@ class OpenAIRealtimeStream(SocketStream):
             case "session.updated":
                 return (ASROpened(ear=self.ear),) if not self._ready else ()
             case "input_audio_buffer.committed":
+                # These come in the order of the sound, as each one's `previous_item_id` repeats.
                 self._items.setdefault(said.item_id, [])
             case "error":
                 return self._trouble(said.error)
@@ -113,7 +118,7 @@ class OpenAIRealtimeStream(SocketStream):
 
     def _session(self) -> str:
         options = self._options
-        values = {name: getattr(options, name) for name in ("model", "language", "prompt", "keywords", "delay")}
+        values = {name: getattr(options, name) for name in TRANSCRIBER}
         sound: dict[str, Any] = {
             "format": {"type": "audio/pcm", "rate": WIRE_HZ},
             "transcription": {name: value for name, value in values.items() if value},
@@ -121,7 +126,7 @@ class OpenAIRealtimeStream(SocketStream):
         }
         if options.noise_reduction:
             sound["noise_reduction"] = {"type": options.noise_reduction}
-        session = {"type": "transcription", "audio": {"input": sound}}
+        session = {"type": "transcription", "audio": {"input": sound}, **options.extra}
         return msgspec.json.encode({"type": "session.update", "session": session}).decode()
 
     def _transcribe(self, kind: str, said: Message) -> Iterable[ASRFact]:

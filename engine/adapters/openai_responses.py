@@ -9,23 +9,22 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import LLMFact, LLMRequest, Options
+from engine.adapters.base import LLMFact, LLMRequest
+from engine.adapters.history import instructions_of, paired, schema_of
 from engine.adapters.http import make_client, stream_failure
 from engine.adapters.language import (
     STREAM_HEADERS,
     Question,
     StreamingModel,
     Telling,
-    instructions_of,
-    paired,
-    schema_of,
 )
+from engine.adapters.openai_account import OpenAIOptions
 from engine.adapters.sse import ServerEvent
 from engine.core.commands import Message, Role
 from engine.core.events import LLMDone
 
 
-class OpenAIResponsesOptions(Options, frozen=True, kw_only=True):
+class OpenAIResponsesOptions(OpenAIOptions, frozen=True, kw_only=True):
     """Fields of a request. None and empty: not sent."""
 
     base_url: str = "https://api.openai.com/v1"
@@ -41,8 +40,6 @@ class OpenAIResponsesOptions(Options, frozen=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     service_tier: str = ""
     store: bool = False
-    organization: str = ""
-    project: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
     """Any other field, as it is."""
 
@@ -102,12 +99,7 @@ class OpenAIResponses(StreamingModel):
     key_env: ClassVar[str] = "OPENAI_API_KEY"
 
     def __init__(self, options: OpenAIResponsesOptions) -> None:
-        headers = STREAM_HEADERS | {"Authorization": f"Bearer {options.api_key}"}
-        if options.organization:
-            headers["OpenAI-Organization"] = options.organization
-        if options.project:
-            headers["OpenAI-Project"] = options.project
-        super().__init__(make_client(options.base_url, headers))
+        super().__init__(make_client(options.base_url, STREAM_HEADERS | options.headers()))
         self._options = options
 
     def ask(self, request: LLMRequest) -> Question:

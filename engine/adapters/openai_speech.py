@@ -6,23 +6,21 @@ No server says its rate: it must be told here. Source: openai/openai-openapi (20
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import Options
 from engine.adapters.http import make_client, stream_failure
+from engine.adapters.openai_account import OpenAIOptions
 from engine.adapters.sse import read_events
 from engine.adapters.synthesis_http import HttpSynthesizer
 from engine.errors import AdapterError, FailureKind
 
 
-class OpenAISpeechOptions(Options, frozen=True, kw_only=True):
+class OpenAISpeechOptions(OpenAIOptions, frozen=True, kw_only=True):
     """Fields of a request, and what no answer tells."""
-
-    key_required: ClassVar[bool] = False
 
     base_url: str = "https://api.openai.com/v1"
     model: str = "gpt-4o-mini-tts"
@@ -35,10 +33,6 @@ class OpenAISpeechOptions(Options, frozen=True, kw_only=True):
     """At which this server's PCM comes; it is not sent. 24,000 at OpenAI and Kokoro, the model's own rate elsewhere."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Any other field, as it is."""
-
-    def __post_init__(self) -> None:
-        if self.base_url.startswith("https://api.openai.com") and not self.api_key:
-            raise ValueError("api.openai.com needs a key: set OPENAI_API_KEY, or base_url for a server of your own")
 
 
 class Happening(Struct, frozen=True):
@@ -62,8 +56,7 @@ class OpenAISpeech(HttpSynthesizer):
     warm_path = "models"
 
     def __init__(self, options: OpenAISpeechOptions) -> None:
-        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
-        super().__init__(make_client(options.base_url, headers), options.sample_rate)
+        super().__init__(make_client(options.base_url, options.headers()), options.sample_rate)
         self._body: dict[str, Any] = {"model": options.model, "voice": options.voice, "response_format": "pcm"}
         for name in ("instructions", "speed", "stream_format"):
             if value := getattr(options, name):

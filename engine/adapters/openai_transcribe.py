@@ -9,14 +9,15 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Mapping
 from secrets import token_hex
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import httpx
 import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import ASRFact, Options, RecognizerStream
-from engine.adapters.http import answers, check, failures, make_client
+from engine.adapters.http import answers, check, failures, make_client, stream_failure
+from engine.adapters.openai_account import OpenAIOptions
 from engine.audio import level
 from engine.core.events import ASRFinal, ASROpened
 from engine.core.units import ENGINE_HZ, FRAME_NS, LIMITS, MS
@@ -31,10 +32,8 @@ CUTS_MAX = 16
 """Stretches waiting for an answer. A server this far behind is of no use to a caller."""
 
 
-class OpenAITranscribeOptions(Options, frozen=True, kw_only=True):
+class OpenAITranscribeOptions(OpenAIOptions, frozen=True, kw_only=True):
     """Fields of the form. Empty: not sent."""
-
-    key_required: ClassVar[bool] = False
 
     base_url: str = "https://api.openai.com/v1"
     path: str = "audio/transcriptions"
@@ -46,13 +45,11 @@ class OpenAITranscribeOptions(Options, frozen=True, kw_only=True):
     extra: dict[str, str] = field(default_factory=dict)
     """Any other field, as it is."""
 
-    def __post_init__(self) -> None:
-        if self.base_url.startswith("https://api.openai.com") and not self.api_key:
-            raise ValueError("api.openai.com needs a key: set OPENAI_API_KEY, or base_url for a server of your own")
-
 
 class Transcript(Struct, frozen=True):
-    text: str
+    text: str | None = None
+    error: Any = None
+    """whisper.cpp tells of its errors with status 200, in a sentence."""
 
 
 def wav_head(size: int) -> bytes:
@@ -121,8 +118,7 @@ class OpenAITranscribe:
     key_env: ClassVar[str] = "OPENAI_API_KEY"
 
     def __init__(self, options: OpenAITranscribeOptions) -> None:
-        headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
-        self._client: httpx.AsyncClient = make_client(options.base_url, headers)
+        self._client: httpx.AsyncClient = make_client(options.base_url, options.headers())
         self._path = options.path
         self._form: dict[str, str] = {"model": options.model, "response_format": "json"}
         for name in ("language", "prompt", "temperature"):
@@ -158,6 +154,11 @@ class OpenAITranscribe:
                 await check(self.name, response)
                 body = await response.aread()
         try:
-            return msgspec.json.decode(body, type=Transcript).text.strip()
+            transcript = msgspec.json.decode(body, type=Transcript)
         except msgspec.DecodeError:
             raise AdapterError(self.name, FailureKind.PROTOCOL, "an answer that cannot be read") from None
+        if transcript.error is not None:
+            raise stream_failure(self.name, transcript.error)
+        if transcript.text is None:
+            raise AdapterError(self.name, FailureKind.PROTOCOL, "an answer without words")
+        return transcript.text.strip()

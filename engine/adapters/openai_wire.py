@@ -2,17 +2,17 @@
 
 Servers that speak "OpenAI" differ in small ways; what is tolerated here is each seen somewhere: indexes of tool calls that are
 missing or used twice (Ollama), arguments as an object, empty choices (Azure), usage on every chunk (gateways) or under `x_groq`, a
-null delta, thoughts inside the text.
+null delta, thoughts inside the text, and signatures that must go back with a call (Gemini's compatible address).
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
-from engine.core.commands import Message, Role
+from engine.adapters.history import Signatures, instructions_of, paired
+from engine.core.commands import CallMade, Message, Role
 from engine.core.policy import ToolSpec
 from engine.core.units import LIMITS
 from engine.errors import AdapterError, FailureKind
@@ -34,33 +34,32 @@ THINK, THOUGHT = "<think>", "</think>"
 # The request.
 
 
-def messages_json(messages: Iterable[Message]) -> list[dict[str, Any]]:
+def messages_json(messages: tuple[Message, ...], signatures: Signatures) -> list[dict[str, Any]]:
     """The history in the provider's form."""
-    found: list[dict[str, Any]] = []
-    for message in messages:
+    instructions = instructions_of(messages)
+    found: list[dict[str, Any]] = [{"role": "system", "content": instructions}] if instructions else []
+    for message in paired(messages):
         if message.role is Role.TOOL:
             found.append({"role": "tool", "tool_call_id": message.call_id, "content": message.text})
         elif message.role is Role.ASSISTANT:
-            found.append(assistant_json(message))
-        elif not message.backchannel:
+            found.append(assistant_json(message, signatures))
+        else:
             # Only the first message may be the system's: the chat templates of several open models refuse a later one.
-            system = message.role is Role.SYSTEM and not found
-            found.append({"role": "system" if system else "user", "content": message.text})
+            found.append({"role": "user", "content": message.text})
     return found
 
 
-def assistant_json(message: Message) -> dict[str, Any]:
+def assistant_json(message: Message, signatures: Signatures) -> dict[str, Any]:
     found: dict[str, Any] = {"role": "assistant", "content": message.text or None}
     if message.calls:
-        found["tool_calls"] = [
-            {
-                "id": call.call_id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments or "{}"},
-            }
-            for call in message.calls
-        ]
+        found["tool_calls"] = [call_json(call, signatures.of(call.call_id)) for call in message.calls]
     return found
+
+
+def call_json(call: CallMade, signature: str) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    found: dict[str, Any] = {"id": call.call_id, "type": "function", "function": function}
+    return found | ({"extra_content": {"google": {"thought_signature": signature}}} if signature else {})
 
 
 @lru_cache(maxsize=32)
@@ -88,12 +87,21 @@ class Function(Struct):
     """Text; an object from some servers."""
 
 
+class Google(Struct):
+    thought_signature: str = ""
+
+
+class Extra(Struct):
+    google: Google | None = None
+
+
 class Fragment(Struct):
     """A piece of a tool call."""
 
     index: Any = None
     id: Any = None
     function: Function | None = None
+    extra_content: Extra | None = None
 
 
 class Delta(Struct):
@@ -186,6 +194,7 @@ class PartialCall(Struct):
     call_id: str = ""
     name: str = ""
     arguments: str = ""
+    signature: str = ""
 
     @property
     def whole(self) -> bool:
@@ -209,6 +218,8 @@ class PartialCalls:
         call = self._call_of(fragment)
         if isinstance(fragment.id, str) and fragment.id:
             call.call_id = fragment.id
+        if fragment.extra_content is not None and fragment.extra_content.google is not None:
+            call.signature = fragment.extra_content.google.thought_signature
         function = fragment.function or Function()
         # Set and not appended: some servers repeat the name on every fragment.
         call.name = function.name or call.name

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.adapters.base import Options, Voice
-from engine.adapters.synthesis import ContextVoice, SocketSynthesizer
+from engine.adapters.synthesis import Context, ContextVoice, SocketSynthesizer
 from engine.adapters.websocket import Dial, query
 from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
@@ -35,7 +35,10 @@ SENT = ("speaker", "modelId", "lang", "samplingRate", "speedAlpha", "timeScaleFa
 
 
 class WordTimes(Struct, frozen=True):
+    """Parallel lists; in seconds."""
+
     words: tuple[str, ...] = ()
+    start: tuple[float, ...] = ()
     end: tuple[float, ...] = ()
 
 
@@ -84,12 +87,19 @@ class RimeVoice(ContextVoice):
             case "chunk" if context is not None:
                 context.put_sound(said.data)
             case "timestamps" if context is not None and said.word_timestamps is not None:
-                times = said.word_timestamps
-                context.put_words(context.words.words(times.words, [int(end * SECOND) for end in times.end]))
+                self._place(context, said.word_timestamps)
             case "done":
                 self._done(said.context_id)
             case "error":
                 raise AdapterError(self.name, FailureKind.UNAVAILABLE, "an error message")
+
+    def _place(self, context: Context, times: WordTimes) -> None:
+        # Times count from the chunk's beginning for one peer, from the last word of the message before for the other.
+        base_ns = context.words.end_ns
+        if times.start and times.start[0] * SECOND >= base_ns:
+            base_ns = 0
+        ends = [base_ns + int(end * SECOND) for end in times.end]
+        context.put_words(context.words.words(times.words, ends))
 
     def _done(self, name: str | None) -> None:
         if name is None and self._order:

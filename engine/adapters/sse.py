@@ -1,7 +1,8 @@
 """Server-sent events: bytes in any pieces -> whole events. Shared by every adapter that streams over HTTP.
 
 It reads what the standard allows (LF, CRLF and CR, comments, several data lines, a byte order mark, no space after the colon) and
-holds two bounds, so that a provider that never ends a line cannot fill the memory.
+holds two bounds, so that a provider that never ends a line cannot fill the memory. Beyond the standard it reads two ways in which
+errors come: as a field of that name (llama.cpp), and as bare JSON in the place of events (Google).
 Source: WHATWG HTML, section 9.2.6 "Interpreting an event stream".
 """
 
@@ -19,6 +20,8 @@ EVENT_BYTES_MAX = 1024 * 1024
 
 LINE_END = re.compile(rb"\r\n|\n|\r")
 BOM = b"\xef\xbb\xbf"
+ERROR = "error"
+"""The name of an event that tells of trouble, whatever its data look like."""
 
 
 class ServerEvent(Struct, frozen=True, gc=False):
@@ -41,6 +44,8 @@ class EventParser:
         self._data: list[str] = []
         self._size = 0
         self._name = ""
+        self._bare: list[str] = []
+        """Lines of JSON that are in no field."""
         self._begun = False
         self._after_cr = False
         """The last piece ended in CR: an LF that follows belongs to it."""
@@ -62,6 +67,8 @@ class EventParser:
         """The stream has ended: the last event, where the server left its blank line out."""
         last = [self._take(self._rest), self._take(b"")]
         self._rest = b""
+        if self._bare:
+            last.append(ServerEvent("\n".join(self._bare), ERROR))
         return [event for event in last if event is not None]
 
     def _take(self, line: bytes) -> ServerEvent | None:
@@ -76,18 +83,23 @@ class EventParser:
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
-            self._size += len(value)
-            if self._size > self._event_bytes:
-                raise AdapterError(self._provider, FailureKind.PROTOCOL, f"an event of over {self._event_bytes} bytes")
+            self._grow(value)
             self._data.append(value.decode("utf-8", "replace"))
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
         elif field == b"error":
-            # Not of the standard: llama.cpp's server writes an error that comes after its 200 as a field of this name.
-            self._name = "error"
+            self._name = ERROR
             self._data.append(value.decode("utf-8", "replace"))
+        elif self._bare or line.lstrip().startswith((b"{", b"[")):
+            self._grow(line)
+            self._bare.append(line.decode("utf-8", "replace"))
         # An empty field name is a comment (keep-alive); `id`, `retry` and unknown fields mean nothing to us.
         return None
+
+    def _grow(self, value: bytes) -> None:
+        self._size += len(value)
+        if self._size > self._event_bytes:
+            raise AdapterError(self._provider, FailureKind.PROTOCOL, f"an event of over {self._event_bytes} bytes")
 
     def _dispatch(self) -> ServerEvent | None:
         event = ServerEvent("\n".join(self._data), self._name) if self._data else None

@@ -70,12 +70,14 @@ class WordFinder:
         self._at = 0
         """Everything before this is placed."""
         self._letter_at = 0
-        self._end_ns = 0
+        self.end_ns = 0
+        """Where the last of the words ends in the sound."""
         self._count = 0
 
     def words(self, words: Sequence[str], ends_ns: Sequence[int]) -> TTSWords | None:
         """Words as the provider writes them, with where each ends in the sound."""
         placed = [self._place(word, end_ns) for word, end_ns in zip(words, ends_ns, strict=False)]
+        self.end_ns = ends_ns[-1] if ends_ns else self.end_ns
         return self._fact([word for word in placed if word is not None])
 
     def letters(self, letters: Sequence[str], ends_ns: Sequence[int]) -> TTSWords | None:
@@ -93,7 +95,7 @@ class WordFinder:
         for letter, end_ns in zip(letters, ends_ns, strict=False):
             at += len(letter)
             if letter.strip() and at <= len(self._text):
-                self._letter_at, self._end_ns = at, end_ns
+                self._letter_at, self.end_ns = at, end_ns
                 if self._text[at : at + 1].strip() == "":
                     found.append(Word(at, end_ns))
         return self._fact(found)

@@ -27,7 +27,7 @@ from websockets.uri import parse_uri
 
 from engine.adapters.base import Options
 from engine.adapters.frames import Reader, frame
-from engine.adapters.http import error_code, status_failure
+from engine.adapters.http import status_failure
 from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
 
@@ -249,7 +249,7 @@ class Socket(asyncio.Protocol):
     def _refusal(self, response: Response) -> AdapterError:
         body = bytes(response.body or b"")
         headers = {name.lower(): value for name, value in response.headers.raw_items()}
-        return status_failure(self._provider, response.status_code, error_code(body), headers)
+        return status_failure(self._provider, response.status_code, body, headers)
 
     def _take_frame(self, frame: Frame) -> None:
         """A fragment, or a control frame, which needs nothing more."""

@@ -1,7 +1,8 @@
 """Anthropic's Messages API as it is on the wire.
 
 Source: the vendor's Python SDK 0.121 (2026-08-08) and its documentation (2026). Every event is named twice, in its `event:` line and in
-its data; there is no [DONE]. Variant "pings" sends a ping and an unknown event between all others.
+its data; there is no [DONE]. Variants: "pings" sends a ping and an unknown event between all others; "thinking" begins with thoughts,
+signed and hidden.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,11 @@ TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
+    402: "billing_error",
     404: "not_found_error",
+    413: "request_too_large",
     429: "rate_limit_error",
+    504: "timeout_error",
     529: "overloaded_error",
 }
 
@@ -53,8 +57,8 @@ class AnthropicServer(ModelProvider):
             dialogue.user(plain_text(message["content"]))
         tools = tuple(Tool(tool["name"], properties_of(tool["input_schema"])) for tool in body.get("tools", ()))
         thought = think(dialogue, tools, tuple(results))
-        events = _events(thought, body["model"], pings=self.behaviour.variant == "pings")
-        return stream(self.behaviour, events, Happening(_error("overloaded_error"), "error"))
+        events = _events(thought, body["model"], self.behaviour.variant)
+        return stream(self.behaviour, events, Happening(_error(self.behaviour.code or "overloaded_error"), "error"))
 
     def _problem(self, body: dict[str, Any], request: Request) -> str:
         """What the service would refuse, as its message; nothing where all is well."""
@@ -63,6 +67,8 @@ class AnthropicServer(ModelProvider):
             return "anthropic-version is required"
         if not all(field in body for field in ("model", "max_tokens")) or not messages:
             return "model, max_tokens and messages are required"
+        if any(message["role"] not in ("user", "assistant") for message in messages):
+            return "no other roles than user and assistant"
         if messages[0]["role"] != "user" or messages[-1]["role"] != "user":
             return "the conversation must begin and end with a user message"
         asked: set[str] = set()
@@ -70,6 +76,9 @@ class AnthropicServer(ModelProvider):
             parts = message["content"] if isinstance(message["content"], list) else []
             if any(part["type"] == "text" and not part["text"].strip() for part in parts):
                 return "text content blocks must be non-empty"
+            kinds = [part["type"] for part in parts]
+            if sorted(kinds, key="tool_result".__ne__) != kinds:
+                return "results of tools must come before other content"
             answered = {part["tool_use_id"] for part in parts if part["type"] == "tool_result"}
             if asked - answered or answered - asked:
                 return "each tool_use needs its tool_result in the next message"
@@ -82,31 +91,45 @@ class AnthropicServer(ModelProvider):
 
 
 def _error(kind: str, message: str = "refused") -> dict[str, object]:
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}
+    error: dict[str, object] = {"type": kind, "message": message}
+    if kind == "enforced_spend_limit_reached":
+        error = {"type": "rate_limit_error", "message": message, "details": {"error_code": kind}}
+    return {"type": "error", "error": error, "request_id": "req_1"}
 
 
-def _events(thought: Thought, model: str, *, pings: bool) -> Iterator[Happening]:
-    for event in _plain_events(thought, model):
+def _events(thought: Thought, model: str, variant: str) -> Iterator[Happening]:
+    for event in _plain_events(thought, model, thinking=variant == "thinking"):
         yield Happening(event, str(event["type"]))
-        if pings:
+        if variant == "pings":
             yield Happening({"type": "ping"}, "ping")
             yield Happening({"type": "news_from_the_future", "delta": {"type": "hum"}}, "news_from_the_future")
 
 
-def _plain_events(thought: Thought, model: str) -> Iterator[dict[str, Any]]:
+THOUGHTS: tuple[tuple[dict[str, Any], tuple[dict[str, Any], ...]], ...] = (
+    (
+        {"type": "thinking", "thinking": "", "signature": ""},
+        ({"type": "thinking_delta", "thinking": "Hm."}, {"type": "signature_delta", "signature": "c2ln"}),
+    ),
+    ({"type": "redacted_thinking", "data": "aGlkZGVu"}, ()),
+)
+"""Blocks, and what comes of each."""
+
+
+def _plain_events(thought: Thought, model: str, *, thinking: bool) -> Iterator[dict[str, Any]]:
     usage = {"input_tokens": 40, "output_tokens": 1, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 10}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "model": model}
     yield {"type": "message_start", "message": {**message, "stop_reason": None, "stop_sequence": None, "usage": usage}}
-    yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-    for piece in thought.pieces:
-        yield {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
-    yield {"type": "content_block_stop", "index": 0}
-    for index, call in enumerate(thought.calls, start=1):
-        block = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
-        yield {"type": "content_block_start", "index": index, "content_block": block}
+    blocks: list[tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = list(THOUGHTS if thinking else ())
+    texts = tuple({"type": "text_delta", "text": piece} for piece in thought.pieces)
+    blocks.append(({"type": "text", "text": ""}, texts))
+    for call in thought.calls:
         arguments = msgspec.json.encode(call.arguments).decode() if call.arguments else ""
-        for part in ("", arguments[:5], arguments[5:]):
-            delta = {"type": "input_json_delta", "partial_json": part}
+        parts = ("", arguments[:5], arguments[5:])
+        block = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
+        blocks.append((block, tuple({"type": "input_json_delta", "partial_json": part} for part in parts)))
+    for index, (block, deltas) in enumerate(blocks):
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     reason = "tool_use" if thought.calls else "end_turn"

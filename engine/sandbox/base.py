@@ -49,7 +49,7 @@ class Behaviour(Struct, kw_only=True):
     status: int = 0
     """Every request is refused with this HTTP status. 0: none is."""
     code: str = ""
-    """The provider's name of the refusal, in its body."""
+    """The provider's name of the refusal, in its body; of the error too that comes inside a stream."""
     retry_after_s: int = 0
     """Told with the refusal."""
     fault: Fault = Fault.NONE
@@ -175,15 +175,28 @@ class Happening(NamedTuple):
     """JSON, or text as it is."""
     name: str = ""
     """The `event:` line. Empty: none."""
+    end: bytes = b"\n"
+    """Of a line."""
 
     @property
     def wire(self) -> bytes:
         text = self.data.encode() if isinstance(self.data, str) else msgspec.json.encode(self.data)
-        return (f"event: {self.name}\n".encode() if self.name else b"") + b"data: " + text + b"\n\n"
+        return (b"event: " + self.name.encode() + self.end if self.name else b"") + b"data: " + text + 2 * self.end
+
+
+class Bare(NamedTuple):
+    """What some servers send in the place of an event."""
+
+    data: object
+
+    @property
+    def wire(self) -> bytes:
+        """JSON over many lines."""
+        return msgspec.json.format(msgspec.json.encode(self.data), indent=2) + b"\n"
 
 
 def stream(
-    behaviour: Behaviour, happenings: Iterable[Happening], trouble: Happening, *, kind: str = "text/event-stream"
+    behaviour: Behaviour, happenings: Iterable[Happening], trouble: Happening | Bare, *, kind: str = "text/event-stream"
 ) -> Response:
     """An answer of events under a behaviour. `trouble` is the provider's own error inside a stream."""
 

@@ -1,7 +1,7 @@
 """Deepgram Aura's v1/speak as it is on the wire.
 
-Source: Deepgram's AsyncAPI specification (2026-07-22) and docs (2025). Sound carries no name; Flushed follows it. Variant "late" lets a
-piece of cleared sound through before Cleared.
+Source: Deepgram's AsyncAPI specification (2026-07-22) and docs (2025 to 2026). Sound carries no name; Flushed follows it. Variants: "late"
+lets a piece of cleared sound through before Cleared; "older" names the fields of its warnings as it used to.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from engine.sandbox.voices import MP3, pieces
 RATES_HZ = (8_000, 16_000, 24_000, 32_000, 48_000)
 TEXT_CHARS_MAX = 2_000
 MINUTE_CHARS_MAX = 2_400
+MINUTE_FLUSHES_MAX = 20
 
 
 class AuraServer(DeepgramHost, SocketProvider):
@@ -38,6 +39,7 @@ class _Conversation:
         self._waiting: asyncio.Queue[str] = asyncio.Queue()
         self._sequence = -1
         self._characters = 0
+        self._flushes = 0
 
     async def run(self) -> None:
         query = self._peer.websocket.query_params
@@ -78,6 +80,13 @@ class _Conversation:
                     return False
                 self._text += order["text"]
             case "Flush":
+                self._flushes += 1
+                if self._flushes > MINUTE_FLUSHES_MAX:
+                    text, code = (
+                        ("warn_msg", "warn_code") if self._behaviour.variant == "older" else ("description", "code")
+                    )
+                    await self._peer.send({"type": "Warning", text: "No more flushes in this minute", code: "FLUSHES"})
+                    return True
                 self._waiting.put_nowait(self._text)
                 self._text = ""
             case "Close":

@@ -2,7 +2,8 @@
 
 Source: googleapis/python-genai 2.19 (2026-08-21) and ai.google.dev (2026). There is no [DONE], no event name, and STOP also ends an answer
 that calls tools. Variants: "no_ids" gives calls no id; "json" puts an error where the stream should be, as a list, with status 200;
-"blocked" refuses the prompt; "malformed" ends with a call the model could not write.
+"bare" sends its errors as JSON over many lines between the events, and asks for a wait; "blocked" refuses the prompt; "malformed" ends
+with a call the model could not write; "wordless" ends with nothing said. Lines end in CRLF.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from engine.sandbox.base import Happening, ModelProvider, stream
+from engine.sandbox.base import Bare, Happening, ModelProvider, stream
 from engine.sandbox.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "RESOURCE_EXHAUSTED"}
@@ -65,12 +66,14 @@ class GeminiServer(ModelProvider):
             for declared in tool.get("functionDeclarations", ())
         )
         chunks = _chunks(think(dialogue, tools, tuple(results)), request.path_params["model"], self.behaviour.variant)
-        trouble = Happening(_error(503, "UNAVAILABLE"))
-        return stream(self.behaviour, (Happening(chunk) for chunk in chunks), trouble)
+        trouble: Happening | Bare = Happening(_error(503, "UNAVAILABLE"))
+        if self.behaviour.variant == "bare":
+            trouble = Bare([_error(429, "RESOURCE_EXHAUSTED", details=[{"retryDelay": "7s"}])])
+        return stream(self.behaviour, (Happening(chunk, end=b"\r\n") for chunk in chunks), trouble)
 
 
-def _error(status: int, name: str, message: str = "refused") -> dict[str, object]:
-    return {"error": {"code": status, "message": message, "status": name}}
+def _error(status: int, name: str, message: str = "refused", **more: object) -> dict[str, object]:
+    return {"error": {"code": status, "message": message, "status": name, **more}}
 
 
 def _problem(contents: list[dict[str, Any]]) -> str:
@@ -99,6 +102,9 @@ def _chunks(thought: Thought, model: str, variant: str) -> Iterator[dict[str, An
         return
     if variant == "malformed":
         yield {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL", "index": 0}], "usageMetadata": usage, **tail}
+        return
+    if variant == "wordless":
+        yield {"candidates": [{"finishReason": "STOP", "index": 0}], "usageMetadata": usage, **tail}
         return
     thinking = {"text": "The caller wants something.", "thought": True}
     parts: list[dict[str, Any]] = [thinking, *({"text": piece} for piece in thought.pieces)]

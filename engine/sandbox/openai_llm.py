@@ -1,7 +1,8 @@
 """OpenAI's Chat Completions and Responses as they are on the wire.
 
 Source: openai/openai-openapi (2026-08-21), the vendor's Python SDK 3.3.1 (2026-08-21). Variants: "no_done" leaves out [DONE];
-"flat" sends the Responses API's error as the specification has it, and not nested as the service does.
+"flat" sends the Responses API's error as the specification has it, and not nested as the service does; "google" is Gemini's compatible
+address, whose calls are signed and come whole, all under index 0.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from starlette.routing import BaseRoute
 from engine.sandbox.base import Happening, ModelProvider, bearer, stream
 from engine.sandbox.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
+SIGNED = {"extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}}}
 CODES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded", 503: "server_is_overloaded"}
 
 
@@ -59,8 +61,12 @@ class OpenAIServer(ModelProvider):
         )
         thought = think(dialogue, tools, tuple(results))
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        events = _chat_events(thought, body["model"], usage=usage, done=self.behaviour.variant != "no_done")
-        return stream(self.behaviour, events, Happening({"error": _error("server_error")}))
+        signed = self.behaviour.variant == "google"
+        if signed and any(_unsigned(message) for message in body["messages"]):
+            return _refused("Function call is missing a thought_signature")
+        done = self.behaviour.variant != "no_done"
+        events = _chat_events(thought, body["model"], usage=usage, done=done, signed=signed)
+        return stream(self.behaviour, events, Happening({"error": _error(self.behaviour.code or "server_error")}))
 
     def _respond(self, body: dict[str, Any], request: Request) -> Response:
         dialogue, results, calls = Dialogue(), [], set[str]()
@@ -82,7 +88,7 @@ class OpenAIServer(ModelProvider):
             Happening({"sequence_number": number, **event}, event["type"])
             for number, event in enumerate(_response_events(think(dialogue, tools, tuple(results)), body["model"]))
         )
-        error = _error("server_error")
+        error = _error(self.behaviour.code or "server_error")
         told = error if self.behaviour.variant == "flat" else {"error": error}
         return stream(self.behaviour, events, Happening({**told, "type": "error", "sequence_number": 9}, "error"))
 
@@ -95,7 +101,12 @@ def _refused(message: str) -> Response:
     return JSONResponse({"error": _error("invalid_request_error", message)}, 400)
 
 
-def _chat_events(thought: Thought, model: str, *, usage: bool, done: bool) -> Iterator[Happening]:
+def _unsigned(message: dict[str, Any]) -> bool:
+    calls: list[dict[str, Any]] = message.get("tool_calls") or []
+    return bool(calls) and calls[0].get("extra_content") != SIGNED["extra_content"]
+
+
+def _chat_events(thought: Thought, model: str, *, usage: bool, done: bool, signed: bool) -> Iterator[Happening]:
     def chunk(delta: dict[str, Any], finish: str | None = None) -> Happening:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return Happening({**head, "choices": [choice], "usage": None, "obfuscation": "x7k2"})
@@ -105,9 +116,14 @@ def _chat_events(thought: Thought, model: str, *, usage: bool, done: bool) -> It
     for piece in thought.pieces:
         yield chunk({"content": piece})
     for index, call in enumerate(thought.calls):
-        first = {"name": call.name, "arguments": ""}
-        yield chunk({"tool_calls": [{"index": index, "id": call.call_id, "type": "function", "function": first}]})
         arguments = msgspec.json.encode(call.arguments).decode()
+        named = {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": ""}}
+        if signed:
+            # Whole, all of them under one index, and the first of them signed.
+            whole = named | {"function": {"name": call.name, "arguments": arguments}} | ({} if index else SIGNED)
+            yield chunk({"tool_calls": [{"index": 0, **whole}]})
+            continue
+        yield chunk({"tool_calls": [{"index": index, **named}]})
         for part in (arguments[:5], arguments[5:]):
             yield chunk({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
     yield chunk({}, "tool_calls" if thought.calls else "stop")

@@ -2,7 +2,8 @@
 
 Source: openai/openai-openapi (2026-08-21), the vendor's guide (2026-10) and captures of live sessions (2026-09). Models named "live" tell
 what they hear as it arrives and allow no detector; the others only after a commit. Variant "crossed" finishes two items in the wrong
-order; "lost" fails an item.
+order; "lost" fails an item; "expired" ends the session at its first word, as the service does after its longest; "beta" names an item's
+birth as servers of before 2025-09 do.
 """
 
 import base64
@@ -32,12 +33,13 @@ class OpenAIRealtimeServer(SocketProvider):
         return bearer(connection) == self.key
 
     async def converse(self, peer: Peer) -> None:
-        await _Session(peer, self.behaviour).run()
+        await _Session(peer, self.behaviour, self.seen[-1]).run()
 
 
 class _Session:
-    def __init__(self, peer: Peer, behaviour: Behaviour) -> None:
+    def __init__(self, peer: Peer, behaviour: Behaviour, seen: dict[str, Any]) -> None:
         self._peer = peer
+        self._seen = seen
         self._variant = behaviour.variant
         self._ear: Ear | None = None
         self._live = False
@@ -66,6 +68,7 @@ class _Session:
                     await self._error("invalid_event", order)
 
     async def _configure(self, session: dict[str, Any]) -> None:
+        self._seen["session"] = session
         sound = session["audio"]["input"]
         form = sound["format"]
         self._live = "live" in sound["transcription"]["model"]
@@ -79,6 +82,9 @@ class _Session:
         assert self._ear is not None
         words = [word.text for word in self._ear.hear(sound)]
         self._words += words
+        if words and self._variant == "expired":
+            await self._error("session_expired")
+            raise HangUp
         if self._live:
             for word in words:
                 await self._delta(f" {word}")
@@ -104,7 +110,8 @@ class _Session:
         name, previous = f"item_{self._item}", f"item_{self._item - 1}" if self._item > 1 else None
         await self._send("input_audio_buffer.committed", item_id=name, previous_item_id=previous)
         item = {"id": name, "type": "message", "role": "user", "content": []}
-        await self._send("conversation.item.added", item=item, previous_item_id=previous)
+        born = "created" if self._variant == "beta" else "added"
+        await self._send(f"conversation.item.{born}", item=item, previous_item_id=previous)
         if not self._live:
             for word in self._words:
                 await self._delta(f" {word}")

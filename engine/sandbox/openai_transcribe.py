@@ -1,4 +1,6 @@
-"""/v1/audio/transcriptions as it is on the wire. Source: openai/openai-openapi (2026-08-21). Variant "whisper.cpp" answers text alone."""
+"""/v1/audio/transcriptions as it is on the wire. Source: openai/openai-openapi (2026-08-21). Variant "whisper.cpp" answers text
+alone, and tells of its errors in a sentence, with status 200.
+"""
 
 import io
 import wave
@@ -48,6 +50,8 @@ class TranscriptionServer(ModelProvider):
         match fault:
             case Fault.GARBAGE:
                 return Response(GARBAGE, media_type="application/json")
+            case Fault.ERROR if self.behaviour.variant == "whisper.cpp":
+                return JSONResponse({"error": "FFmpeg conversion failed."})
             case Fault.ERROR | Fault.FORMAT:
                 return JSONResponse(self.refusal_body(500, "server_error"), 500)
         usage = {} if self.behaviour.variant == "whisper.cpp" else {"usage": {"type": "duration", "seconds": 1}}

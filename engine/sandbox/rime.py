@@ -1,6 +1,7 @@
 """Rime's `ws3` socket as it is on the wire. Source: docs.rime.ai and the peers' plugins (2026-08).
 
-Pieces are cut inside samples. Variant "named" gives the end of a chunk its context.
+Pieces are cut inside samples. Variants: "named" gives the end of a chunk its context; "restarted" counts the times of words from the last
+word of the message before, as a peer's plugin has it, and not from the chunk's beginning, as the other's does.
 """
 
 import asyncio
@@ -36,6 +37,8 @@ class _Conversation:
         self._rate_hz = int(peer.websocket.query_params["samplingRate"])
         self._texts: dict[str, str] = {}
         self._waiting: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self._last_ms = 0
+        """Where the last word that was told of ends."""
 
     async def run(self) -> None:
         speaking = asyncio.create_task(self._speak())
@@ -64,7 +67,7 @@ class _Conversation:
                 # A queue that was cleared is another queue.
                 name, text = await self._next()
                 line = Line(self._behaviour)
-                held = b""
+                held, self._last_ms = b"", 0
                 for piece in pieces(text, self._rate_hz):
                     held = await self._send(name, piece, line, held)
                 await self._peer.send({"type": "chunk", "data": held, "contextId": name})
@@ -96,8 +99,13 @@ class _Conversation:
         sound = held + piece.sound
         await self._peer.send({"type": "chunk", "data": sound[:-1], "contextId": name})
         if piece.words:
-            words = [word.text for word in piece.words]
-            ends = [word.end_ms / 1000 for word in piece.words]
-            times = {"words": words, "start": [word.start_ms / 1000 for word in piece.words], "end": ends}
+            base_ms, self._last_ms = self._last_ms, piece.words[-1].end_ms
+            if self._behaviour.variant != "restarted":
+                base_ms = 0
+            times = {
+                "words": [word.text for word in piece.words],
+                "start": [(word.start_ms - base_ms) / 1000 for word in piece.words],
+                "end": [(word.end_ms - base_ms) / 1000 for word in piece.words],
+            }
             await self._peer.send({"type": "timestamps", "word_timestamps": times, "contextId": name})
         return sound[-1:]

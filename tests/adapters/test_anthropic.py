@@ -2,8 +2,9 @@
 
 import pytest
 
-from engine.adapters.anthropic import BEGINNING, GO_ON, Anthropic, AnthropicOptions, messages_json
+from engine.adapters.anthropic import GO_ON, Anthropic, AnthropicOptions, messages_json
 from engine.adapters.base import LLMRequest
+from engine.adapters.history import BEGINNING
 from engine.core.commands import CallMade, Message, Role
 from engine.core.events import Stage
 from engine.core.policy import ToolSpec
@@ -27,8 +28,9 @@ async def ask(server, *messages, tools=(), **options):
             await provider.stop()
 
 
-async def test_pings_and_unknown_events_mean_nothing():
-    facts = await ask(AnthropicServer(Behaviour(variant="pings")), CALLER)
+@pytest.mark.parametrize("variant", ["pings", "thinking"])
+async def test_pings_unknown_events_and_thoughts_say_nothing(variant):
+    facts = await ask(AnthropicServer(Behaviour(variant=variant)), CALLER)
     assert answered(facts) == "You said: hello"
 
 
@@ -37,11 +39,33 @@ async def test_a_tool_without_arguments_is_called_with_an_empty_object():
     assert facts[-2].arguments == "{}"
 
 
-async def test_an_overload_inside_the_stream_is_unavailable():
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("overloaded_error", FailureKind.UNAVAILABLE),
+        ("api_error", FailureKind.UNAVAILABLE),
+        ("timeout_error", FailureKind.TIMEOUT),
+        ("rate_limit_error", FailureKind.RATE_LIMITED),
+        ("enforced_spend_limit_reached", FailureKind.REJECTED),
+        ("invalid_request_error", FailureKind.REJECTED),
+        ("authentication_error", FailureKind.REJECTED),
+        ("billing_error", FailureKind.REJECTED),
+        ("permission_error", FailureKind.REJECTED),
+        ("not_found_error", FailureKind.REJECTED),
+        ("request_too_large", FailureKind.REJECTED),
+    ],
+)
+async def test_an_error_inside_the_stream_is_the_kind_of_its_name(code, kind):
     with pytest.raises(AdapterError) as caught:
-        await ask(AnthropicServer(Behaviour(fault=Fault.ERROR)), CALLER)
-    assert caught.value.kind is FailureKind.UNAVAILABLE
-    assert "overloaded_error" in caught.value.detail
+        await ask(AnthropicServer(Behaviour(fault=Fault.ERROR, code=code)), CALLER)
+    assert caught.value.kind is kind
+    assert code in caught.value.detail
+
+
+async def test_a_spend_limit_is_not_waited_for():
+    with pytest.raises(AdapterError) as caught:
+        await ask(AnthropicServer(Behaviour(status=429, code="enforced_spend_limit_reached", retry_after_s=9)), CALLER)
+    assert caught.value.kind is FailureKind.REJECTED
 
 
 async def test_cached_tokens_are_counted_among_the_inputs():

@@ -9,7 +9,7 @@ from engine.adapters.base import SpeechRequest
 from engine.core.events import Stage
 from engine.errors import AdapterError, FailureKind
 from engine.sandbox.base import Behaviour
-from engine.sandbox.deepgram_tts import AuraServer
+from engine.sandbox.deepgram_tts import MINUTE_FLUSHES_MAX, AuraServer
 from tests.adapters.drive import gather, make, opened, say
 
 pytestmark = pytest.mark.anyio
@@ -57,4 +57,18 @@ async def test_too_many_characters_in_a_minute_are_waited_for():
                 await anext(sound)
         with pytest.raises(AdapterError) as caught:
             await gather(voice, "one word more")
+    assert caught.value.kind is FailureKind.RATE_LIMITED
+
+
+@pytest.mark.parametrize("variant", ["", "older"])
+async def test_a_flush_that_is_not_obeyed_is_told_and_another_line_takes_its_text(variant):
+    async with (
+        (server := AuraServer(Behaviour(variant=variant))).serve(),
+        opened(make(Stage.TTS, "deepgram", server)) as voice,
+    ):
+        for chunk in range(MINUTE_FLUSHES_MAX):
+            await gather(voice, "a", chunk=chunk)
+        with pytest.raises(AdapterError) as caught:
+            await gather(voice, "no room")
+        assert (await gather(voice, "for this")).text == "for this"
     assert caught.value.kind is FailureKind.RATE_LIMITED

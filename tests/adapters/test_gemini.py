@@ -2,12 +2,12 @@
 
 import pytest
 
-from engine.adapters.gemini import Gemini, GeminiOptions
 from engine.core.commands import CallMade, Message, Role
 from engine.core.events import LLMToolCall, Stage
 from engine.core.policy import ToolSpec
+from engine.core.units import SECOND
 from engine.errors import AdapterError, FailureKind
-from engine.sandbox.base import Behaviour
+from engine.sandbox.base import Behaviour, Fault
 from engine.sandbox.gemini import NO_SIGNATURE, SIGNATURE, GeminiServer
 from tests.adapters.drive import answered, make, question
 
@@ -58,13 +58,6 @@ async def test_a_signature_that_is_lost_is_stood_in_for():
     assert [part.get("thoughtSignature") for part in parts] == [NO_SIGNATURE, None]
 
 
-def test_signatures_are_bounded():
-    provider = Gemini(GeminiOptions())
-    for number in range(10_000):
-        provider._keep_signature(str(number), "s")
-    assert len(provider._signatures) == 4_096
-
-
 @pytest.mark.parametrize(("variant", "kind"), [("json", FailureKind.UNAVAILABLE), ("malformed", FailureKind.PROTOCOL)])
 async def test_an_answer_that_is_none_is_a_kind(variant, kind):
     with pytest.raises(AdapterError) as caught:
@@ -93,3 +86,23 @@ async def test_thinking_is_off_unless_asked(options, expected):
     config = server.seen[-1]["body"]["generationConfig"]
     assert config.get("thinkingConfig") == expected
     assert config["temperature"] == 0.5
+
+
+async def test_an_error_as_bare_json_between_the_events_is_told_with_its_wait():
+    with pytest.raises(AdapterError) as caught:
+        await ask(GeminiServer(Behaviour(variant="bare", fault=Fault.ERROR, fault_after=2)), CALLER)
+    assert (caught.value.kind, caught.value.retry_ns) == (FailureKind.RATE_LIMITED, 7 * SECOND)
+
+
+async def test_an_end_without_a_word_is_asked_again_where_the_caller_waits_for_one():
+    with pytest.raises(AdapterError) as caught:
+        await ask(GeminiServer(Behaviour(variant="wordless")), CALLER)
+    assert caught.value.kind is FailureKind.PROTOCOL
+
+
+async def test_a_model_may_have_nothing_to_add_to_what_a_tool_has_done():
+    made = Message(Role.ASSISTANT, "Done.", calls=(CallMade("x", "get_slots", "{}"),))
+    facts = await ask(
+        GeminiServer(Behaviour(variant="wordless")), CALLER, made, Message(Role.TOOL, "ok", call_id="x"), tools=(SLOTS,)
+    )
+    assert [fact.reason for fact in facts] == ["stop"]

@@ -1,6 +1,7 @@
 """HTTP's troubles as the six kinds of failure."""
 
 import httpx
+import msgspec
 import pytest
 
 from engine.adapters.http import error_code, failures, retry_ns, status_failure, status_kind, stream_failure
@@ -89,6 +90,11 @@ def test_the_wait_a_provider_asks_for(headers: dict[str, str], wait_ms: int) -> 
         (b'{"detail":[{"loc":["body"],"msg":"m","type":"missing"}]}', "missing"),
         (b'{"err_code":"INVALID_AUTH"}', "INVALID_AUTH"),
         (b'{"type":"error","error":{"type":"overloaded_error"}}', "overloaded_error"),
+        (
+            b'{"error":{"type":"rate_limit_error","details":{"error_code":"enforced_spend_limit_reached"}}}',
+            "enforced_spend_limit_reached",
+        ),
+        (b'{"error_code":"concurrency_limited","title":"Slow down"}', "concurrency_limited"),
         (b'{"error":"no_model"}', "no_model"),
         (b'{"error":"The caller said: hello"}', ""),
         (b'{"error":{"code":"sk-abc def"}}', ""),
@@ -104,7 +110,7 @@ def test_only_a_machine_readable_code_is_kept(body: bytes, code: str) -> None:
 
 
 def test_a_refusal_names_its_status_and_code_alone() -> None:
-    error = status_failure("acme", 429, "slow_down", {"retry-after": "1"})
+    error = status_failure("acme", 429, b'{"error":{"message":"for you","code":"slow_down"}}', {"retry-after": "1"})
     assert (str(error), error.retry_ns) == ("acme: rate_limited (HTTP 429 slow_down)", 1_000_000_000)
 
 
@@ -117,6 +123,11 @@ def test_a_refusal_names_its_status_and_code_alone() -> None:
         ({"type": "invalid_request_error"}, FailureKind.REJECTED),
         ({"code": "insufficient_quota"}, FailureKind.REJECTED),
         ({"type": "timeout_error"}, FailureKind.TIMEOUT),
+        ({"type": "not_found_error"}, FailureKind.REJECTED),
+        ({"type": "billing_error"}, FailureKind.REJECTED),
+        ({"type": "request_too_large"}, FailureKind.REJECTED),
+        ({"code": "model_not_found"}, FailureKind.REJECTED),
+        ({"type": "api_error"}, FailureKind.UNAVAILABLE),
         ({"type": "overloaded_error"}, FailureKind.UNAVAILABLE),
         ("a sentence", FailureKind.UNAVAILABLE),
         (True, FailureKind.UNAVAILABLE),
@@ -124,3 +135,33 @@ def test_a_refusal_names_its_status_and_code_alone() -> None:
 )
 def test_an_error_inside_a_stream_has_a_kind(error: object, kind: FailureKind) -> None:
     assert stream_failure("acme", error).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "kind"),
+    [
+        (429, "false", FailureKind.REJECTED),
+        (500, "false", FailureKind.REJECTED),
+        (409, "true", FailureKind.UNAVAILABLE),
+        (429, "true", FailureKind.RATE_LIMITED),
+        (409, "maybe", FailureKind.REJECTED),
+    ],
+)
+def test_a_service_that_says_whether_to_come_back_is_believed(status: int, told: str, kind: FailureKind) -> None:
+    assert status_failure("acme", status, b"", {"x-should-retry": told}).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("details", "wait_ms"),
+    [
+        ([{"@type": "type.googleapis.com/google.rpc.Help"}, {"retryDelay": "12s"}], 12_000),
+        ([{"retryDelay": "0.25s"}], 250),
+        ([{"retryDelay": "soon"}, {"retryDelay": 3}, "x"], 0),
+        ({"retryDelay": "12s"}, 0),
+    ],
+)
+def test_the_wait_may_stand_in_the_error_itself(details: object, wait_ms: int) -> None:
+    error = {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": details}
+    body = msgspec.json.encode([{"error": error}])
+    assert status_failure("acme", 429, body, {}).retry_ns == wait_ms * 1_000_000
+    assert stream_failure("acme", error).retry_ns == wait_ms * 1_000_000

@@ -13,6 +13,8 @@ from engine.core.commands import CallMade, Message, Role
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
 from engine.core.policy import ToolSpec
 from engine.errors import AdapterError, FailureKind
+from engine.sandbox.base import KEY, Behaviour
+from engine.sandbox.openai_llm import SIGNED, OpenAIServer
 from tests.providers.openai_chat import DONE, ChatServer, Sent, chunk, events, usage
 
 CALLER = Message(Role.USER, "Any slot on Friday?")
@@ -230,6 +232,30 @@ class TestToolCalls:
             answer(ChatServer(endless))
 
 
+class TestSignatures:
+    """Gemini's compatible address wants back with a call what came with it."""
+
+    @staticmethod
+    async def ask_twice() -> tuple[list[Any], OpenAIServer]:
+        server = OpenAIServer(Behaviour(variant="google"))
+        async with server.serve():
+            provider = OpenAIChat(OpenAIChatOptions(model="m", base_url=f"{server.url}/v1", api_key=KEY))
+            caller = Message(Role.USER, "any slots on friday")
+            facts = [fact async for fact in provider.stream(question(caller, tools=(SLOTS, SLOTS)))]
+            made = tuple(CallMade(*call) for call in calls(facts))
+            results = [Message(Role.TOOL, call.call_id, call_id=call.call_id) for call in made]
+            asked = question(caller, Message(Role.ASSISTANT, "Let me look.", made), *results, tools=(SLOTS,))
+            facts = [fact async for fact in provider.stream(asked)]
+            await provider.stop()
+        return facts, server
+
+    def test_the_signature_of_a_call_goes_back_with_it(self) -> None:
+        facts, server = asyncio.run(self.ask_twice())
+        assert text(facts) == "I found this: call_1, call_2."
+        made = server.seen[-1]["body"]["messages"][1]["tool_calls"]
+        assert [call.get("extra_content") for call in made] == [SIGNED["extra_content"], None]
+
+
 class TestQuestion:
     def test_the_history_is_sent_in_the_providers_form(self) -> None:
         server = ChatServer(HELLO + events(DONE))
@@ -318,6 +344,7 @@ FAILURES = {
     "vllm's error, with a number": (Sent(events({"error": {"message": "m", "type": "BadRequestError", "code": 400}}, DONE)), FailureKind.REJECTED),
     "llama.cpp's error field": (Sent(b'error: {"code":500,"message":"m","type":"server_error"}\n\n'), FailureKind.UNAVAILABLE),
     "a rate limit in the stream": (Sent(events({"error": {"type": "tokens", "code": "rate_limit_exceeded"}})), FailureKind.RATE_LIMITED),
+    "a list of one error where the stream should be": (Sent(b'[{\n  "error": {\n    "code": 429,\n    "status": "RESOURCE_EXHAUSTED"\n  }\n}]\n'), FailureKind.RATE_LIMITED),
     "an error as a sentence": (Sent(events({"error": "model not loaded"})), FailureKind.UNAVAILABLE),
     "groq's error": (Sent(events(chunk({}, x_groq={"id": "r", "error": "over_capacity"}))), FailureKind.UNAVAILABLE),
     "openrouter's finish": (Sent(events(chunk({"content": "a"}), chunk({}, "error"), DONE)), FailureKind.UNAVAILABLE),

@@ -73,3 +73,26 @@ async def test_a_session_the_service_refuses_is_rejected():
         with pytest.raises(AdapterError) as caught:
             await listen(stream(server, turn_detection={"type": "server_vad"}), "two tickets")
     assert caught.value.kind is FailureKind.REJECTED
+
+
+async def test_a_session_that_has_lasted_its_longest_is_closed_and_no_fault():
+    async with (server := OpenAIRealtimeServer(Behaviour(variant="expired"))).serve():
+        with pytest.raises(AdapterError) as caught:
+            await listen(stream(server), "two tickets")
+    assert caught.value.kind is FailureKind.CLOSED
+
+
+async def test_servers_of_an_older_kind_are_understood():
+    async with (server := OpenAIRealtimeServer(Behaviour(variant="beta"))).serve():
+        assert words(await listen(stream(server), "two tickets")) == "two tickets"
+
+
+async def test_options_are_sent_under_their_own_names_and_only_when_set():
+    async with (server := OpenAIRealtimeServer()).serve():
+        given = {"languages": ("en", "de"), "keywords": ("Acme",), "extra": {"include": ["logprobs"]}}
+        await listen(stream(server, query={"model": "m"}, **given), "two tickets")
+    session, query = server.seen[-1]["session"], server.seen[-1]["query"]
+    transcriber = {"model": "gpt-live-transcribe", "languages": ["en", "de"], "keywords": ["Acme"]}
+    assert session["audio"]["input"]["transcription"] == transcriber
+    assert session["include"] == ["logprobs"]
+    assert query == {"intent": "transcription", "model": "m"}

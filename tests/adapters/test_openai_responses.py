@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.adapters.openai_responses import OpenAIResponsesOptions
 from engine.core.commands import CallMade, Message, Role
 from engine.core.events import Stage
 from engine.core.policy import ToolSpec
@@ -57,3 +58,24 @@ async def test_options_are_sent_under_their_own_names_and_only_when_set():
     assert (body["reasoning"], body["max_output_tokens"], body["truncation"]) == ({"effort": "low"}, 99, "auto")
     assert "temperature" not in body
     assert "text" not in body
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("rate_limit_exceeded", FailureKind.RATE_LIMITED),
+        ("insufficient_quota", FailureKind.REJECTED),
+        ("model_not_found", FailureKind.REJECTED),
+        ("server_is_overloaded", FailureKind.UNAVAILABLE),
+    ],
+)
+async def test_the_name_of_an_error_in_the_stream_is_its_kind(code, kind):
+    with pytest.raises(AdapterError) as caught:
+        await ask(OpenAIServer(Behaviour(fault=Fault.ERROR, code=code)), CALLER)
+    assert caught.value.kind is kind
+
+
+def test_only_the_vendors_own_address_needs_a_key():
+    OpenAIResponsesOptions(base_url="http://127.0.0.1:11434/v1")
+    with pytest.raises(ValueError, match="OPENAI_API_KEY"):
+        OpenAIResponsesOptions()

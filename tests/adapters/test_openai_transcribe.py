@@ -7,10 +7,10 @@ import wave
 
 import pytest
 
-from engine.adapters.openai_transcribe import CUTS_MAX, form_of, wav_head
+from engine.adapters.openai_transcribe import CUTS_MAX, OpenAITranscribeOptions, form_of, wav_head
 from engine.core.events import ASRFinal, ASROpened, Stage
 from engine.errors import AdapterError, FailureKind
-from engine.sandbox.base import Behaviour
+from engine.sandbox.base import Behaviour, Fault
 from engine.sandbox.openai_transcribe import TranscriptionServer
 from tests.adapters.drive import frames, make, running
 
@@ -72,3 +72,15 @@ def test_the_form_is_one_that_others_read():
     assert [part.get_payload(decode=True).decode() for part in parts[:-1]] == list(fields.values())
     assert parts[-1].get_filename() == "audio.wav"
     assert parts[-1].get_payload(decode=True) == wav_head(8) + b"\x01\x00--\r\n\x02\x00"
+
+
+async def test_an_error_told_with_status_200_is_an_error():
+    server = TranscriptionServer(Behaviour(fault=Fault.ERROR, variant="whisper.cpp"))
+    with pytest.raises(AdapterError) as caught:
+        await finals(server, frames("first words"))
+    assert caught.value.kind is FailureKind.UNAVAILABLE
+
+
+async def test_an_account_is_told_in_headers():
+    options = OpenAITranscribeOptions(api_key="k", organization="o", project="p")
+    assert options.headers() == {"Authorization": "Bearer k", "OpenAI-Organization": "o", "OpenAI-Project": "p"}

@@ -7,8 +7,10 @@ import pytest
 
 from engine.adapters.base import SpeechRequest
 from engine.core.events import Stage
+from engine.core.units import MS
 from engine.sandbox.base import Behaviour
 from engine.sandbox.rime import RimeServer
+from engine.sandbox.speech import timings
 from tests.adapters.drive import gather, make, opened, say
 
 pytestmark = pytest.mark.anyio
@@ -35,3 +37,11 @@ async def test_settings_are_in_the_address():
         await say(make(Stage.TTS, "rime", server, speaker="luna", query={"reduceLatency": True}), "hello")
     query = server.seen[-1]["query"]
     assert (query["speaker"], query["audioFormat"], query["reduceLatency"]) == ("luna", "pcm", "true")
+
+
+@pytest.mark.parametrize("variant", ["", "restarted"])
+async def test_words_lie_in_the_chunk_whatever_their_times_are_counted_from(variant):
+    text = "one two three four five"
+    async with (server := RimeServer(Behaviour(variant=variant))).serve():
+        spoken = await say(make(Stage.TTS, "rime", server), text)
+    assert [word.end_ns for word in spoken.words] == [word.end_ms * MS for word in timings(text)]

@@ -32,10 +32,12 @@ STREAMS = {
     "fields that mean nothing here": (b"id: 7\nretry: 10\nwhat: 1\ndata: a\n\n", [ServerEvent("a")]),
     "a byte order mark": (b"\xef\xbb\xbfdata: a\n\n", [ServerEvent("a")]),
     "an error field": (b'error: {"code":500}\n\n', [ServerEvent('{"code":500}', "error")]),
+    "bare json in the place of events": (b'[{\n  "error": {\n    "code": 429\n  }\n}]\n', [ServerEvent('[{\n  "error": {\n    "code": 429\n  }\n}]', "error")]),
+    "bare json behind events": (b'data: a\r\n\r\n{"error":{"code":500}}', [ServerEvent("a"), ServerEvent('{"error":{"code":500}}', "error")]),
     "no blank line at the end": (b"data: a\n\ndata: b", [ServerEvent("a"), ServerEvent("b")]),
     "bytes that are no text": (b"data: \xff\n\n", [ServerEvent("\ufffd")]),
     "nothing": (b"", []),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -55,7 +57,9 @@ def test_what_was_written_is_read_whatever_the_pieces(texts: list[str], size: in
     assert parse(body, size) == [ServerEvent(text) for text in texts]
 
 
-@pytest.mark.parametrize("body", [b"data: " + b"x" * 99, b"data: " + b"x" * 99 + b"\n\n", b"data: xxxxxxxx\n" * 20])
+@pytest.mark.parametrize(
+    "body", [b"data: " + b"x" * 99, b"data: " + b"x" * 99 + b"\n\n", b"data: xxxxxxxx\n" * 20, b"{xxxxxxxx\n" * 20]
+)
 @pytest.mark.parametrize("size", [0, 1, 50])
 def test_what_has_no_end_is_refused(body: bytes, size: int) -> None:
     with pytest.raises(AdapterError) as caught:

@@ -21,7 +21,7 @@ def client(server, key=KEY):
     return anthropic.AsyncAnthropic(api_key=key, base_url=server.url, max_retries=0)
 
 
-@pytest.mark.parametrize("variant", ["", "pings"])
+@pytest.mark.parametrize("variant", ["", "pings", "thinking"])
 async def test_a_stream_is_understood(variant):
     server = AnthropicServer(Behaviour(variant=variant))
     async with server.serve(), client(server) as ours, ours.messages.stream(**ASKED) as stream:

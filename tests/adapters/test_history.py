@@ -1,12 +1,23 @@
-"""What language models share."""
+"""The history that stricter services are told."""
 
 import pytest
 
-from engine.adapters.language import instructions_of, json_object, paired
+from engine.adapters.history import (
+    SIGNATURE_CHARS_MAX,
+    SIGNATURES_MAX,
+    Signatures,
+    instructions_of,
+    json_object,
+    paired,
+)
 from engine.core.commands import CallMade, Message, Role
 
 SYSTEM = Message(Role.SYSTEM, "Be brief.")
 CALLER = Message(Role.USER, "hello")
+
+
+ANOTHER = Message(Role.TOOL, "something else", call_id="a")
+"""Of a server that numbers its calls from one in every answer."""
 
 
 def called(*ids, text=""):
@@ -28,6 +39,10 @@ def result(call_id):
         ((result("a"), CALLER), (CALLER,)),
         ((Message(Role.USER, "mhm", backchannel=True), CALLER), (CALLER,)),
         ((Message(Role.ASSISTANT, " "), CALLER), (CALLER,)),
+        (
+            (called("a"), result("a"), CALLER, called("a"), ANOTHER),
+            (called("a"), result("a"), CALLER, called("a"), ANOTHER),
+        ),
     ],
 )
 def test_no_call_is_without_its_result_nor_a_result_without_its_call(messages, expected):
@@ -43,3 +58,12 @@ def test_instructions_are_the_first_message_or_none():
 @pytest.mark.parametrize(("text", "expected"), [('{"a":1}', {"a": 1}), ("", {}), ("[1]", {}), ("{", {})])
 def test_arguments_are_an_object_whatever_the_model_wrote(text, expected):
     assert json_object(text) == expected
+
+
+def test_signatures_are_bounded():
+    kept = Signatures()
+    for number in range(SIGNATURES_MAX + 9):
+        kept.keep(str(number), "s")
+    kept.keep("long", "s" * (SIGNATURE_CHARS_MAX + 1))
+    kept.keep("none", "")
+    assert [kept.of(name) for name in ("8", "9", "long", "none")] == ["", "s", "", ""]
