@@ -12,11 +12,12 @@ from engine.core.state import NEVER, CallState, Deadlines, State, ToolCall
 from engine.core.units import LIMITS
 
 OPEN = (CallState.HELD, CallState.RUNNING)
+UNDECLARED = ToolSpec("")
 
 
 def spec_of(state: State, name: str) -> ToolSpec:
     """The tool of that name. One that nobody has declared has nothing special about it; `take_call` refuses it."""
-    return next((spec for spec in state.setup.tools if spec.name == name), ToolSpec(name))
+    return next((spec for spec in state.setup.tools if spec.name == name), UNDECLARED)
 
 
 def call_of(state: State, number: int) -> ToolCall | None:

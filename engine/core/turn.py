@@ -352,7 +352,7 @@ def endpoint_wait(state: State, words: str) -> tuple[TurnEnd, int]:
 
 def _cap_at(state: State) -> int:
     """When the present silence has lasted as long as any may, on the wall clock."""
-    assert state.turn.quiet_at is not None, "a silence has its place in the sound and its moment"
+    assert state.turn.quiet_at is not None  # A silence has its place in the sound and its moment.
     return state.turn.quiet_at + state.setup.policy.endpoint_cap_ns
 
 

@@ -1,6 +1,9 @@
 """The recogniser: reconnected, replaced, given up."""
 
+from msgspec.structs import replace
+
 from engine.core.policy import Policy, Setup
+from engine.core.units import SECOND
 from tests.script import check
 
 THREE = Setup(asr=("ear", "spare", "third"), llm=("model",), tts=("voice",))
@@ -33,6 +36,15 @@ def test_a_recogniser_that_never_opens_has_failed() -> None:
         CALLED,
     )
     assert state.ear.provider == 1
+
+
+def test_the_only_recogniser_is_connected_to_again_at_once_where_no_wait_is_wanted() -> None:
+    check(
+        """
+        5000  timer                                   -> stop asr, asr e2
+        """,
+        replace(GIVEN, policy=Policy(retry_ns=0, asr_apology_ns=60 * SECOND)),
+    )
 
 
 def test_words_of_a_lost_recogniser_wait_for_the_next_one_to_hear_them_again() -> None:
@@ -498,6 +510,48 @@ def test_a_recogniser_that_opens_after_the_voice_is_given_its_time_before_it_is_
         5400  asr final "what time is it?"            -> open r1, llm r1 "what time is it?"  [Generating]
         """,
         CALLED,
+    )
+
+
+def test_a_recogniser_that_was_open_as_the_voice_ended_has_heard_it_however_fast_the_sound_comes() -> None:
+    check(
+        """
+        500   caller speaks                            [Listening]
+        2000  asr open
+        2000  caller quiet                             [Idle]
+        2100  audio runs @3300
+        2100  timer                                   -> stop asr, asr e2 by=spare
+        """,
+        CALLED,
+    )
+
+
+def test_one_that_opens_in_the_moment_it_was_asked_is_asked_once_for_the_words_of_a_voice_that_is_over() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "is"
+        1000  caller quiet
+        1150  timer                                   -> finalize
+        1200  asr failed rejected                     -> stop asr, asr e2 by=spare
+        1200  asr open                                -> finalize
+        """,
+        CALLED,
+    )
+
+
+def test_a_recogniser_that_opens_after_the_voice_is_not_waited_for_without_end_when_the_sound_has_stopped() -> None:
+    check(
+        """
+        500   caller speaks                            [Listening]
+        2000  caller quiet                             [Idle]
+        2500  asr open
+        2500  timer                                   -> finalize
+        2600  audio stops
+        6000  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
+        """,
+        GIVEN,
     )
 
 

@@ -371,7 +371,7 @@ def test_a_model_is_asked_once_more_although_its_hedge_has_failed() -> None:
         1100  timer                                   -> llm r1 "hello" by=spare
         1200  llm r1 q2 failed unavailable by=spare
         1300  llm r1 q1 failed unavailable
-        1485  timer                                   -> llm r1 "hello"
+        1485  timer                                   -> llm r1 "hello" by=model
         """,
         GIVEN,
     )
@@ -417,6 +417,27 @@ def test_a_guess_that_failed_is_not_made_again_and_the_turn_itself_asks() -> Non
     )
     assert [(run.number, run.end) for run in state.response.past] == [(1, RunEnd.SUPERSEDED), (2, RunEnd.FINISHED)]
     assert state.response.failures == 0
+
+
+def test_a_slow_model_is_waited_for_where_the_next_one_is_out() -> None:
+    check(
+        """
+        100   outages {"llm":["spare"]}
+        500   typed "hello"                           -> open r1, llm r1 "hello" by=model
+        2000
+        """,
+        GIVEN,
+    )
+
+
+def test_a_model_is_asked_again_at_once_where_no_wait_is_wanted() -> None:
+    check(
+        """
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        5500  timer                                   -> cancel llm r1, llm r1 "hello"
+        """,
+        Setup(llm=("model",), tts=("voice",), policy=Policy(retry_ns=0, llm_filler_ns=0)),
+    )
 
 
 def test_when_one_of_two_hedged_models_fails_the_other_goes_on() -> None:

@@ -289,7 +289,8 @@ def test_a_session_without_a_recogniser_has_none_to_stop() -> None:
 
 def test_a_run_that_the_end_of_the_call_stopped_was_closed() -> None:
     state = check(SPEAKING + "\n2200 session ended gone -> clear r1, cancel r1, stop asr")
-    assert state.response.past[-1].end is RunEnd.CLOSED
+    closed = state.response.past[-1]
+    assert (closed.end, closed.ended_at, closed.requests) == (RunEnd.CLOSED, 2_200 * MS, ())
 
 
 def test_a_detector_that_sticks_holds_back_a_text_for_a_while_only() -> None:
