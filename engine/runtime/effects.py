@@ -1,16 +1,13 @@
-"""What each command does: a table from its type to a function. Here asynchronous work is begun, watched and stopped.
+"""What each command does: a table from its type to a function. Providers and tools are asked in tasks of their own (work.py).
 
-Rule 1. One task for each live recognition stream, model request, chunk under synthesis and tool. Facts leave it through `post` only
-        while it is the live one: late output of a cancelled task reaches neither the state nor the wire.
-Rule 2. There is one `except AdapterError`, and it makes a fact. What to do about it is a rule of the core.
-Rule 3. Cancelling never waits. When all that a cleared run had under way has ended, `RunCancelled` says so; a provider that does not
-        let go is given `LETTING_GO_NS`, then it is left to end alone.
+Rule 1. Facts leave a task through `post` only while it is the live one under its key: late output of what was cancelled reaches
+        neither the state nor the wire.
 """
 
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol, get_args
 
 from msgspec import Struct
@@ -42,22 +39,14 @@ from engine.core.events import AdapterFailed, ASREndOfTurn, ASRFinal, Fact, LLMD
 from engine.core.policy import ToolSpec
 from engine.core.recovery import first_model
 from engine.core.state import State
-from engine.core.units import LIMITS, SECOND
+from engine.core.units import LIMITS
 from engine.errors import AdapterError, FailureKind
 from engine.runtime.chunks import Chunk, Chunks
 from engine.runtime.inbound import Inbound
 from engine.runtime.outbound import Outbound
+from engine.runtime.work import Failed, Key, Work
 
 log = logging.getLogger("engine.runtime")
-
-LETTING_GO_NS = 2 * SECOND
-"""A cancelled task has this long to close its connection. Providers take tens of milliseconds."""
-
-Key = tuple[Stage, int, int]
-"""A live task: (ASR, ear, 0), (LLM, run, request), (TTS, run, chunk), (TOOL, call, 0)."""
-Work = Callable[[], Coroutine[Any, Any, None]]
-Failed = Callable[..., Fact]
-"""Makes the fact of a failure, given `provider`, `kind` and `retry_ns`."""
 
 
 class Toolbox(Protocol):
@@ -112,16 +101,9 @@ class Effects:
         self._outbound = outbound
         self._post = post
         self._ends = ends
-        self._loop = loop
         self._call_id = call_id
         self._headers = headers or (lambda stage, run, number: ())
-        self._live: dict[Key, asyncio.Task[None]] = {}
-        self._owners: dict[asyncio.Task[None], int] = {}
-        """The run that each task works for. 0: the session."""
-        self._ending: set[asyncio.Task[None]] = set()
-        """Those of them that were cancelled and have not ended."""
-        self._cleared: dict[int, asyncio.TimerHandle | None] = {}
-        """Cleared runs whose RunCancelled is owed."""
+        self._work = Work(loop, post, self._let_go)
         self._streams: dict[int, RecognizerStream] = {}
         self._voices: dict[str, Voice] = {}
         self._chunks: dict[int, Chunks] = {}
@@ -130,13 +112,12 @@ class Effects:
         """Carry out what one fact led to, in order."""
         for command in commands:
             TABLE[type(command)](self, command)
-        for run in [run for run, timer in self._cleared.items() if timer is None]:
-            self._settle(run)
+        self._work.settle()
 
     @property
     def waiting(self) -> bool:
         """Whether anything asked of a provider is under way."""
-        return any(key[0] is not Stage.ASR for key in self._live)
+        return any(key[0] is not Stage.ASR for key in self._work.live)
 
     # Recognition.
 
@@ -144,7 +125,9 @@ class Effects:
         stream = self._providers.asr[command.provider].stream(command.ear)
         self._streams[command.ear] = stream
         failed = functools.partial(AdapterFailed, stage=Stage.ASR, ear=command.ear)
-        self._begin((Stage.ASR, command.ear, 0), 0, command.provider, lambda: self._listen(command.ear, stream), failed)
+        self._work.begin(
+            (Stage.ASR, command.ear, 0), 0, command.provider, lambda: self._listen(command.ear, stream), failed
+        )
         deaf = functools.partial(self._deaf, command, failed)
         self._inbound.attach(stream, deaf)
 
@@ -157,19 +140,19 @@ class Effects:
         stream = self._streams.pop(command.ear, None)
         if stream is not None:
             self._inbound.detach(stream)
-        self._cancel((Stage.ASR, command.ear, 0))
+        self._work.cancel((Stage.ASR, command.ear, 0))
 
     def _deaf(self, command: StartASR, failed: Failed) -> None:
         """A stream raised where it may not: the recogniser's trouble, not the call's."""
         log.exception("adapter fault", extra={"provider": command.provider})
-        self._cancel((Stage.ASR, command.ear, 0))
+        self._work.cancel((Stage.ASR, command.ear, 0))
         self._post(failed(provider=command.provider, kind=FailureKind.PROTOCOL, retry_ns=0))
 
     async def _listen(self, ear: int, stream: RecognizerStream) -> None:
         key = (Stage.ASR, ear, 0)
         try:
             async for fact in stream.facts():
-                if not self._is_live(key):
+                if not self._work.is_live(key):
                     continue
                 if type(fact) is ASRFinal or type(fact) is ASREndOfTurn:
                     self._inbound.forget()
@@ -189,7 +172,7 @@ class Effects:
         if setup.llm:
             provider = setup.llm[first_model(state)]
             failed = functools.partial(AdapterFailed, stage=Stage.LLM)
-            self._begin((Stage.LLM, 0, 0), 0, provider, self._providers.llm[provider].ready, failed)
+            self._work.begin((Stage.LLM, 0, 0), 0, provider, self._providers.llm[provider].ready, failed)
 
     def start_llm(self, command: StartLLM) -> None:
         model = self._providers.llm[command.provider]
@@ -203,18 +186,18 @@ class Effects:
         )
         failed = functools.partial(AdapterFailed, stage=Stage.LLM, run=command.run, request=command.request)
         key = (Stage.LLM, command.run, command.request)
-        self._begin(key, command.run, command.provider, lambda: self._think(key, model.stream(request)), failed)
+        self._work.begin(key, command.run, command.provider, lambda: self._think(key, model.stream(request)), failed)
 
     def cancel_llm(self, command: CancelLLM) -> None:
-        self._cancel((Stage.LLM, command.run, command.request))
+        self._work.cancel((Stage.LLM, command.run, command.request))
 
     async def _think(self, key: Key, facts: AsyncIterator[Fact]) -> None:
         done = False
         async for fact in facts:
-            if self._is_live(key):
+            if self._work.is_live(key):
                 done = done or type(fact) is LLMDone
                 self._post(fact)
-        if not done and self._is_live(key):
+        if not done and self._work.is_live(key):
             raise AdapterError("", FailureKind.CLOSED, "the answer broke off")
 
     # Synthesis.
@@ -232,7 +215,7 @@ class Effects:
         chunks = self._chunks.get(command.run)
         if chunks is not None:
             for chunk in chunks.forget():
-                self._cancel((Stage.TTS, command.run, chunk.request.chunk))
+                self._work.cancel((Stage.TTS, command.run, chunk.request.chunk))
 
     def voice(self, provider: str) -> Voice:
         """This call's voice of a synthesizer. The first asking begins to connect it."""
@@ -240,7 +223,7 @@ class Effects:
         if voice is None:
             voice = self._voices[provider] = self._providers.tts[provider].voice()
             failed = functools.partial(AdapterFailed, stage=Stage.TTS)
-            self._begin((Stage.TTS, 0, len(self._voices)), 0, provider, voice.open, failed)
+            self._work.begin((Stage.TTS, 0, len(self._voices)), 0, provider, voice.open, failed)
         return voice
 
     def _begin_chunk(self, run: int, chunk: Chunk) -> None:
@@ -251,7 +234,7 @@ class Effects:
             return AdapterFailed(stage=Stage.TTS, run=run, chunk=number, duration_ns=duration_ns, **cause)
 
         key = (Stage.TTS, run, chunk.request.chunk)
-        self._begin(key, run, chunk.provider, lambda: chunks.speak(chunk), failed)
+        self._work.begin(key, run, chunk.provider, lambda: chunks.speak(chunk), failed)
 
     # Playout.
 
@@ -266,7 +249,7 @@ class Effects:
 
     def clear_playout(self, command: ClearPlayout) -> None:
         self._outbound.clear(command.run)
-        self._cleared.setdefault(command.run, None)
+        self._work.clear(command.run)
 
     def close_playout(self, command: ClosePlayout) -> None:
         self._outbound.forget(command.run)
@@ -276,15 +259,15 @@ class Effects:
     def run_tool(self, command: RunTool) -> None:
         failed = functools.partial(_tool_failed, command.call)
         key = (Stage.TOOL, command.call, 0)
-        self._begin(key, command.run, command.name, lambda: self._use(key, command), failed)
+        self._work.begin(key, command.run, command.name, lambda: self._use(key, command), failed)
 
     def cancel_tool(self, command: CancelTool) -> None:
-        self._cancel((Stage.TOOL, command.call, 0))
+        self._work.cancel((Stage.TOOL, command.call, 0))
 
     async def _use(self, key: Key, command: RunTool) -> None:
         assert self._toolbox is not None, f"tool {command.name!r} was asked for, and the session has no toolbox"
         output, failed = await self._toolbox.call(command.name, command.arguments)
-        if self._is_live(key):
+        if self._work.is_live(key):
             self._post(ToolResult(call=command.call, output=output[: LIMITS.tool_output_chars], failed=failed))
 
     # The session.
@@ -299,91 +282,20 @@ class Effects:
     def end_session(self, command: EndSession) -> None:
         self._ends.hang_up(command.reason)
 
-    # Tasks.
+    # The end.
 
-    def _begin(self, key: Key, run: int, provider: str, work: Work, failed: Failed) -> None:
-        task = self._loop.create_task(self._guard(key, provider, work, failed))
-        self._live[key] = task
-        self._owners[task] = run
-        task.add_done_callback(functools.partial(self._ended, key))
-
-    async def _guard(self, key: Key, provider: str, work: Work, failed: Failed) -> None:
-        """Run one piece of work; whatever goes wrong in it is a fact."""
-        try:
-            await work()
-            return
-        except AdapterError as error:
-            kind, retry_ns = error.kind, error.retry_ns
-            told = {"provider": provider, "kind": kind.value, "detail": error.detail}
-            log.warning("%s failed: %s (%s)", *told.values(), extra=told)
-        except Exception:
-            # A fault of an adapter is one provider's trouble, not the call's.
-            kind, retry_ns = FailureKind.PROTOCOL, 0
-            log.exception("adapter fault", extra={"provider": provider})
-        if self._is_live(key):
-            del self._live[key]
-            self._post(failed(provider=provider, kind=kind, retry_ns=retry_ns))
-
-    def _is_live(self, key: Key) -> bool:
-        return self._live.get(key) is asyncio.current_task()
-
-    def _cancel(self, key: Key) -> None:
-        task = self._live.pop(key, None)
-        if task is not None and not task.done():
-            self._ending.add(task)
-            task.cancel()
-
-    def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
-        if self._live.get(key) is task:
-            del self._live[key]
-        self._ending.discard(task)
-        run = self._owners.pop(task)
-        if run in self._cleared:
-            self._settle(run)
-
-    def _settle(self, run: int) -> None:
-        """Say that a cleared run is over, or come back when its last task has ended."""
-        if any(self._owners[task] == run for task in self._ending):
-            if self._cleared[run] is None:
-                self._cleared[run] = self._loop.call_later(LETTING_GO_NS / SECOND, self._give_up, run)
-            return
-        timer = self._cleared.pop(run)
-        if timer is not None:
-            timer.cancel()
+    def _let_go(self, run: int) -> None:
+        """All that a cleared run had under way has ended."""
         self._chunks.pop(run, None)
         self._post(RunCancelled(run=run))
 
-    def _give_up(self, run: int) -> None:
-        log.warning("a cancelled provider does not let go", extra={"run": run})
-        for task in [task for task in self._ending if self._owners[task] == run]:
-            self._ending.discard(task)
-        self._settle(run)
-
     async def stop(self) -> None:
         """End everything under way, within bounds."""
-        tasks = list(self._owners)
-        self._live.clear()
-        for timer in self._cleared.values():
-            if timer is not None:
-                timer.cancel()
-        self._cleared.clear()
-        for task in tasks:
-            task.cancel()
-        tasks += [self._loop.create_task(self._close(voice)) for voice in self._voices.values()]
-        if tasks:
-            _, pending = await asyncio.wait(tasks, timeout=LETTING_GO_NS / SECOND)
-            for task in pending:
-                task.cancel()
+        await self._work.stop(voice.close for voice in self._voices.values())
         # Nothing of the session is held: it can go at once, without waiting for a collection.
         for held in (self._voices, self._streams, self._chunks):
             held.clear()
         del self._post, self._ends, self._headers
-
-    async def _close(self, voice: Voice) -> None:
-        try:
-            await voice.close()
-        except Exception:
-            log.exception("adapter fault", extra={"provider": type(voice).__name__})
 
 
 def _tool_failed(call: int, *, provider: str, kind: FailureKind, retry_ns: int) -> ToolResult:
