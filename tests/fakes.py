@@ -5,7 +5,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Self
 
-from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, SpeechRequest, VoiceDetector
+from engine.adapters.base import ASRFact, Headers, LLMFact, LLMRequest, Options, SpeechRequest, VoiceDetector
 from engine.core.commands import Commands
 from engine.core.events import ASRFinal, ASROpened, ASRPartial, Event, LLMDone, LLMToken, LLMToolCall, TTSWords, Word
 from engine.core.policy import Policy, Setup, ToolSpec
@@ -84,9 +84,11 @@ class FakeRecognizer(FakeProvider):
     def __init__(self) -> None:
         super().__init__()
         self.streams: list[FakeStream] = []
+        self.headers: list[Headers] = []
 
-    def stream(self, ear: int) -> FakeStream:
+    def stream(self, ear: int, headers: Headers = ()) -> FakeStream:
         self.streams.append(FakeStream(ear))
+        self.headers.append(headers)
         return self.streams[-1]
 
 
@@ -176,6 +178,7 @@ class FakeSynthesizer(FakeProvider):
         super().__init__()
         self.asked: list[SpeechRequest] = []
         self.voices: list[FakeVoice] = []
+        self.headers: list[Headers] = []
         self.first_ms = 40
         self.piece_ms = 50
         self.ms_per_char = 60
@@ -188,8 +191,9 @@ class FakeSynthesizer(FakeProvider):
         self.fails_after_ms = 0
         self.error: Exception = RuntimeError("set me")
 
-    def voice(self) -> FakeVoice:
+    def voice(self, headers: Headers = ()) -> FakeVoice:
         self.voices.append(FakeVoice(self))
+        self.headers.append(headers)
         return self.voices[-1]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import CLOSE_KINDS, Dial, query
 from engine.core.events import ASREagerEndOfTurn, ASREndOfTurn, ASROpened, ASRTurnResumed
@@ -82,7 +82,7 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class AssemblyAIStream(SocketStream):
+class AssemblyAIStream(SocketStream[AssemblyAIOptions]):
     """A streaming session."""
 
     name = "assemblyai"
@@ -95,9 +95,8 @@ class AssemblyAIStream(SocketStream):
     farewell = '{"type":"Terminate"}'
     kinds = KINDS
 
-    def __init__(self, ear: int, options: AssemblyAIOptions) -> None:
-        super().__init__(ear)
-        self._options = options
+    def __init__(self, ear: int, options: AssemblyAIOptions, headers: Headers = ()) -> None:
+        super().__init__(ear, options, headers)
         self._eager = False
 
     async def dial(self) -> Dial:
@@ -148,10 +147,4 @@ class AssemblyAI(SocketRecognizer):
     name = "assemblyai"
     options = AssemblyAIOptions
     key_env = "ASSEMBLYAI_API_KEY"
-
-    def __init__(self, options: AssemblyAIOptions) -> None:
-        self._options = options
-
-    def stream(self, ear: int) -> RecognizerStream:
-        """See base."""
-        return AssemblyAIStream(ear, self._options)
+    streams = AssemblyAIStream

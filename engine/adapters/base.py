@@ -31,6 +31,8 @@ from engine.core.events import (
 )
 from engine.core.policy import ToolSpec
 
+Headers = tuple[tuple[str, str], ...]
+"""Trace context (traceparent), for providers that accept headers: names and values."""
 ASRFact = ASROpened | ASRPartial | ASRFinal | ASRStartOfTurn | ASREagerEndOfTurn | ASRTurnResumed | ASREndOfTurn
 LLMFact = LLMToken | LLMToolCall | LLMDone
 
@@ -83,8 +85,8 @@ class RecognizerStream(Protocol):
 class Recognizer(Provider, Protocol):
     """Streaming speech recognition."""
 
-    def stream(self, ear: int) -> RecognizerStream:
-        """A new stream, not yet connected."""
+    def stream(self, ear: int, headers: Headers = ()) -> RecognizerStream:
+        """A new stream, not yet connected. headers: of the call, for its connection."""
 
 
 class LLMRequest(Struct, frozen=True, kw_only=True):
@@ -97,8 +99,8 @@ class LLMRequest(Struct, frozen=True, kw_only=True):
     tools: tuple[ToolSpec, ...] = ()
     session: str = ""
     """For providers that take a user or cache key."""
-    headers: tuple[tuple[str, str], ...] = ()
-    """Trace context (traceparent), for providers that accept headers."""
+    headers: Headers = ()
+    """Of this request."""
 
 
 class LanguageModel(Provider, Protocol):
@@ -114,8 +116,8 @@ class SpeechRequest(Struct, frozen=True, kw_only=True):
     run: int
     chunk: int
     text: str
-    headers: tuple[tuple[str, str], ...] = ()
-    """Trace context (traceparent), for providers that accept headers with each request."""
+    headers: Headers = ()
+    """Of this chunk, for providers that are asked for each by a request of its own."""
 
 
 class Voice(Protocol):
@@ -141,8 +143,8 @@ class Voice(Protocol):
 class Synthesizer(Provider, Protocol):
     """Streaming text to speech."""
 
-    def voice(self) -> Voice:
-        """A voice for one call, not yet connected."""
+    def voice(self, headers: Headers = ()) -> Voice:
+        """A voice for one call, not yet connected. headers: of the call, for its connection."""
 
 
 @runtime_checkable

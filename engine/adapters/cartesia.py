@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import Options, Voice
+from engine.adapters.base import Headers, Options
 from engine.adapters.http import status_kind
 from engine.adapters.synthesis import ContextVoice, SocketSynthesizer
 from engine.adapters.websocket import Dial
@@ -60,14 +60,13 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class CartesiaVoice(ContextVoice):
+class CartesiaVoice(ContextVoice[CartesiaOptions]):
     """One socket of a call. It closes itself after 5 minutes without a word; then it is opened again."""
 
     name = "cartesia"
 
-    def __init__(self, options: CartesiaOptions) -> None:
-        super().__init__(options.sample_rate)
-        self._options = options
+    def __init__(self, options: CartesiaOptions, headers: Headers = ()) -> None:
+        super().__init__(options, options.sample_rate, headers)
         self._request: dict[str, Any] = {
             "model_id": options.model_id,
             "voice": {"mode": "id", "id": options.voice},
@@ -119,10 +118,4 @@ class Cartesia(SocketSynthesizer):
     name = "cartesia"
     options = CartesiaOptions
     key_env = "CARTESIA_API_KEY"
-
-    def __init__(self, options: CartesiaOptions) -> None:
-        self._options = options
-
-    def voice(self) -> Voice:
-        """See base."""
-        return CartesiaVoice(self._options)
+    voices = CartesiaVoice

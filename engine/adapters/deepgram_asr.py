@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Options
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import Dial, query
 from engine.core.events import (
@@ -61,15 +61,11 @@ NOVA = ("language", "punctuate", "smart_format", "endpointing", "no_delay", "fil
 FLUX = ("eot_threshold", "eager_eot_threshold", "eot_timeout_ms", "language_hint")
 
 
-class _Deepgram(SocketStream):
+class _Deepgram(SocketStream[DeepgramOptions]):
     name = "deepgram"
     path: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     fixed: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, ear: int, options: DeepgramOptions) -> None:
-        super().__init__(ear)
-        self._options = options
 
     async def dial(self) -> Dial:
         options = self._options
@@ -196,9 +192,5 @@ class Deepgram(SocketRecognizer):
     key_env = "DEEPGRAM_API_KEY"
 
     def __init__(self, options: DeepgramOptions) -> None:
-        self._options = options
-        self._stream = FluxStream if options.model.startswith("flux") else NovaStream
-
-    def stream(self, ear: int) -> RecognizerStream:
-        """See base."""
-        return self._stream(ear, self._options)
+        super().__init__(options)
+        self.streams = FluxStream if options.model.startswith("flux") else NovaStream

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import Options, Voice
+from engine.adapters.base import Headers, Options
 from engine.adapters.synthesis import ContextVoice, SocketSynthesizer
 from engine.adapters.websocket import Dial, query
 from engine.core.units import SECOND
@@ -48,7 +48,7 @@ MESSAGE = msgspec.json.Decoder(Message)
 PARAMETERS = ("model", "sample_rate", "speed", "expressivity", "tag", "mip_opt_out")
 
 
-class FluxVoice(ContextVoice):
+class FluxVoice(ContextVoice[FluxOptions]):
     """One socket of a call. The tone of a turn carries over to the next."""
 
     name = "deepgram_flux"
@@ -57,9 +57,8 @@ class FluxVoice(ContextVoice):
     """As long as a chunk may take: the one before it fails or is cancelled by then."""
     farewell = '{"type":"Close"}'
 
-    def __init__(self, options: FluxOptions) -> None:
-        super().__init__(options.sample_rate)
-        self._options = options
+    def __init__(self, options: FluxOptions, headers: Headers = ()) -> None:
+        super().__init__(options, options.sample_rate, headers)
         self._turn = ""
         """The chunk whose turn it is."""
         self._interrupted = False
@@ -116,10 +115,4 @@ class Flux(SocketSynthesizer):
     name = "deepgram_flux"
     options = FluxOptions
     key_env = "DEEPGRAM_API_KEY"
-
-    def __init__(self, options: FluxOptions) -> None:
-        self._options = options
-
-    def voice(self) -> Voice:
-        """See base."""
-        return FluxVoice(self._options)
+    voices = FluxVoice

@@ -10,7 +10,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import Options, Voice
+from engine.adapters.base import Headers, Options
 from engine.adapters.synthesis import ContextVoice, SocketSynthesizer
 from engine.adapters.websocket import Dial, query
 from engine.errors import AdapterError, FailureKind
@@ -50,7 +50,7 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class AuraVoice(ContextVoice):
+class AuraVoice(ContextVoice[AuraOptions]):
     """One socket of a call."""
 
     name = "deepgram"
@@ -58,9 +58,8 @@ class AuraVoice(ContextVoice):
     reasons: ClassVar[dict[str, FailureKind]] = {"DATA-0001": FailureKind.RATE_LIMITED}
     """Too many characters in a minute: closed with the code of a wrong request, and mended by waiting."""
 
-    def __init__(self, options: AuraOptions) -> None:
-        super().__init__(options.sample_rate)
-        self._options = options
+    def __init__(self, options: AuraOptions, headers: Headers = ()) -> None:
+        super().__init__(options, options.sample_rate, headers)
         self._order: deque[str] = deque()
         """Chunks that the next sounds are of, in the order they were asked for."""
 
@@ -108,10 +107,4 @@ class Aura(SocketSynthesizer):
     name = "deepgram"
     options = AuraOptions
     key_env = "DEEPGRAM_API_KEY"
-
-    def __init__(self, options: AuraOptions) -> None:
-        self._options = options
-
-    def voice(self) -> Voice:
-        """See base."""
-        return AuraVoice(self._options)
+    voices = AuraVoice

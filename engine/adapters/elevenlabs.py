@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import Options, Voice
+from engine.adapters.base import Headers, Options
 from engine.adapters.synthesis import Context, ContextVoice, SocketSynthesizer
 from engine.adapters.websocket import Dial, query
 from engine.core.units import MS, SECOND
@@ -95,7 +95,7 @@ def encode(**fields: Any) -> str:
     return msgspec.json.encode(fields).decode()
 
 
-class ElevenLabsVoice(ContextVoice):
+class ElevenLabsVoice(ContextVoice[ElevenLabsOptions]):
     """One socket of a call."""
 
     name = "elevenlabs"
@@ -105,9 +105,8 @@ class ElevenLabsVoice(ContextVoice):
     """Names no context: a context named before its first message would be begun by it."""
     farewell = encode(close_socket=True)
 
-    def __init__(self, options: ElevenLabsOptions, rate_hz: int) -> None:
-        super().__init__(rate_hz)
-        self._options = options
+    def __init__(self, options: ElevenLabsOptions, headers: Headers = ()) -> None:
+        super().__init__(options, int(options.output_format.removeprefix("pcm_")), headers)
         # Sent again for each context, and always the same: a change within a context closes the socket.
         self._settings: dict[str, Any] = {}
         if options.voice_settings:
@@ -164,14 +163,10 @@ class ElevenLabs(SocketSynthesizer):
     name = "elevenlabs"
     options = ElevenLabsOptions
     key_env = "ELEVENLABS_API_KEY"
+    voices = ElevenLabsVoice
 
     def __init__(self, options: ElevenLabsOptions) -> None:
         coding, _, rate = options.output_format.partition("_")
         if coding != "pcm" or not rate.isdigit():
             raise ConfigError(f"elevenlabs.output_format is {options.output_format!r}; it must be pcm_ and a rate")
-        self._options = options
-        self._rate_hz = int(rate)
-
-    def voice(self) -> Voice:
-        """See base."""
-        return ElevenLabsVoice(self._options, self._rate_hz)
+        super().__init__(options)

@@ -12,7 +12,7 @@ from typing import ClassVar
 import espeakng_loader
 from msgspec import json
 
-from engine.adapters.base import Options, SpeechRequest
+from engine.adapters.base import Headers, Options, SpeechRequest
 from engine.adapters.espeak_worker import Settings
 from engine.adapters.workers import Crew, Kind
 from engine.core.events import TTSWords, Word
@@ -149,6 +149,6 @@ class Espeak:
             await self._crew.stop()
             self._crew = None
 
-    def voice(self) -> EspeakVoice:
+    def voice(self, headers: Headers = ()) -> EspeakVoice:
         assert self._crew is not None, "start comes first"
         return EspeakVoice(self._crew)

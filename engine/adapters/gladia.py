@@ -10,7 +10,7 @@ import httpx
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.http import check, failures, make_client
 from engine.adapters.recognition import SocketStream, open_once
 from engine.adapters.websocket import Dial
@@ -63,7 +63,7 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class GladiaStream(SocketStream):
+class GladiaStream(SocketStream[GladiaOptions]):
     """A live session."""
 
     name = "gladia"
@@ -71,9 +71,8 @@ class GladiaStream(SocketStream):
     farewell = '{"type":"stop_recording"}'
     kinds: ClassVar[dict[int, FailureKind]] = dict.fromkeys(range(4400, 4500), FailureKind.REJECTED)
 
-    def __init__(self, ear: int, options: GladiaOptions, client: httpx.AsyncClient) -> None:
-        super().__init__(ear)
-        self._options = options
+    def __init__(self, ear: int, options: GladiaOptions, headers: Headers, client: httpx.AsyncClient) -> None:
+        super().__init__(ear, options, headers)
         self._client = client
 
     async def dial(self) -> Dial:
@@ -84,7 +83,7 @@ class GladiaStream(SocketStream):
         query = {"region": options.region} if options.region else None
         with failures(self.name):
             async with self._client.stream(
-                "POST", "v2/live", params=query, json={**wire, **values, **told, **options.extra}
+                "POST", "v2/live", params=query, json={**wire, **values, **told, **options.extra}, headers=self._headers
             ) as response:
                 await check(self.name, response)
                 try:
@@ -129,6 +128,6 @@ class Gladia:
         """Close all connections."""
         await self._client.aclose()
 
-    def stream(self, ear: int) -> RecognizerStream:
+    def stream(self, ear: int, headers: Headers = ()) -> GladiaStream:
         """See base."""
-        return GladiaStream(ear, self._options, self._client)
+        return GladiaStream(ear, self._options, headers, self._client)

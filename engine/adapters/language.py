@@ -5,6 +5,7 @@ is still speaking.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, suppress
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -49,7 +50,7 @@ class Answer(Protocol):
         """The stream has ended. Raises AdapterError (CLOSED), where the model had not finished."""
 
 
-class StreamingModel:
+class StreamingModel(ABC):
     """A language model. Subclasses put the question and read the answer."""
 
     name: ClassVar[str]
@@ -62,13 +63,13 @@ class StreamingModel:
         self._client = client
         self._warming: asyncio.Task[None] | None = None
 
+    @abstractmethod
     def ask(self, request: LLMRequest) -> Question:
         """The request in the provider's form."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, request: LLMRequest) -> Answer:
         """What reads the answer to it."""
-        raise NotImplementedError
 
     async def start(self) -> None:
         """Open a connection. Raises AdapterError, where the server cannot be reached or the key is wrong; it may be used all the

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, RecognizerStream
+from engine.adapters.base import ASRFact, Headers
 from engine.adapters.http import named_kind, stream_failure
 from engine.adapters.openai_account import OpenAIOptions
 from engine.adapters.recognition import SocketRecognizer, SocketStream
@@ -73,16 +73,15 @@ MESSAGE = msgspec.json.Decoder(Message)
 TRANSCRIPTION = "conversation.item.input_audio_transcription."
 
 
-class OpenAIRealtimeStream(SocketStream):
+class OpenAIRealtimeStream(SocketStream[OpenAIRealtimeOptions]):
     """A transcription session."""
 
     name = "openai_realtime"
     greets = True
     message_frames = 2
 
-    def __init__(self, ear: int, options: OpenAIRealtimeOptions) -> None:
-        super().__init__(ear)
-        self._options = options
+    def __init__(self, ear: int, options: OpenAIRealtimeOptions, headers: Headers = ()) -> None:
+        super().__init__(ear, options, headers)
         self._outlet = Outlet(ENGINE_HZ, AudioFormat(WIRE_HZ))
         self._items: dict[str, list[str]] = {}
         """Items not yet told as final, in the order of the sound -> their pieces of text."""
@@ -165,10 +164,4 @@ class OpenAIRealtime(SocketRecognizer):
     name = "openai_realtime"
     options = OpenAIRealtimeOptions
     key_env = "OPENAI_API_KEY"
-
-    def __init__(self, options: OpenAIRealtimeOptions) -> None:
-        self._options = options
-
-    def stream(self, ear: int) -> RecognizerStream:
-        """See base."""
-        return OpenAIRealtimeStream(ear, self._options)
+    streams = OpenAIRealtimeStream

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.http import answers, check, failures, make_client, stream_failure
 from engine.adapters.openai_account import OpenAIOptions
 from engine.audio import level
@@ -77,8 +77,9 @@ def quoted(name: str) -> str:
 class OpenAITranscribeStream:
     """One call's stretches of speech, asked about one after the other."""
 
-    def __init__(self, ear: int, ask: "OpenAITranscribe") -> None:
+    def __init__(self, ear: int, ask: "OpenAITranscribe", headers: Headers) -> None:
         self._ear = ear
+        self._headers = headers
         self._ask = ask
         self._frames: deque[bytes] = deque(maxlen=LIMITS.inlet_ns // FRAME_NS)
         self._loud = False
@@ -106,8 +107,11 @@ class OpenAITranscribeStream:
         yield ASROpened(ear=self._ear)
         while not self._behind:
             sound = await self._cuts.get()
-            yield ASRFinal(ear=self._ear, text=await self._ask.transcribe(sound) if sound else "")
+            yield ASRFinal(ear=self._ear, text=await self._words(sound))
         raise AdapterError(self._ask.name, FailureKind.TIMEOUT, f"{CUTS_MAX} stretches behind")
+
+    async def _words(self, sound: tuple[bytes, ...]) -> str:
+        return await self._ask.transcribe(sound, self._headers) if sound else ""
 
 
 class OpenAITranscribe:
@@ -140,16 +144,16 @@ class OpenAITranscribe:
         """Close all connections."""
         await self._client.aclose()
 
-    def stream(self, ear: int) -> RecognizerStream:
+    def stream(self, ear: int, headers: Headers = ()) -> OpenAITranscribeStream:
         """See base."""
-        return OpenAITranscribeStream(ear, self)
+        return OpenAITranscribeStream(ear, self, headers)
 
-    async def transcribe(self, sound: tuple[bytes, ...]) -> str:
+    async def transcribe(self, sound: tuple[bytes, ...], headers: Headers = ()) -> str:
         """The words in PCM16 at 16 kHz. Raises AdapterError."""
         body, kind = form_of(self._form, sound)
         with failures(self.name):
             async with self._client.stream(
-                "POST", self._path, content=body, headers={"Content-Type": kind}
+                "POST", self._path, content=body, headers={"Content-Type": kind, **dict(headers)}
             ) as response:
                 await check(self.name, response)
                 body = await response.aread()

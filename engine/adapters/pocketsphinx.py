@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 import pocketsphinx
 from msgspec import json
 
-from engine.adapters.base import ASRFact, Options
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.pocketsphinx_worker import Settings
 from engine.adapters.workers import Crew, Kind, Seat
 from engine.core.events import ASRFinal, ASROpened, ASRPartial
@@ -157,7 +157,7 @@ class Pocketsphinx:
             await self._crew.stop()
             self._crew = None
 
-    def stream(self, ear: int) -> Ear:
+    def stream(self, ear: int, headers: Headers = ()) -> Ear:
         assert self._crew is not None, "start comes first"
         return Ear(self._crew, ear)
 

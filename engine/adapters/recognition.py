@@ -5,12 +5,13 @@ kept, bounded; a backlog goes out no faster than the provider takes it. Reconnec
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from typing import ClassVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from engine.adapters.base import ASRFact, Recognizer, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options, Recognizer
 from engine.adapters.websocket import Dial, SharedNothing, Socket
 from engine.core.events import ASRFinal, ASROpened, ASRPartial
 from engine.core.units import FRAME_BYTES, FRAME_NS, LIMITS, SECOND
@@ -24,9 +25,10 @@ FACTS_MAX = 2_000
 SILENCE = bytes(FRAME_BYTES)
 UNPACED = 1 << 30
 """Messages: as many as there are."""
+Own = TypeVar("Own", bound=Options)
 
 
-class SocketStream:
+class SocketStream(ABC, Generic[Own]):
     """One recognition stream over one WebSocket: a RecognizerStream for `base.Recognizer.stream`."""
 
     name: ClassVar[str]
@@ -46,8 +48,11 @@ class SocketStream:
     kinds: ClassVar[Mapping[int, FailureKind]] = {}
     """The provider's own close codes."""
 
-    def __init__(self, ear: int) -> None:
+    def __init__(self, ear: int, options: Own, headers: Headers = ()) -> None:
+        """headers: of the call. They go with the upgrade, because this connection is the call's own."""
         self.ear = ear
+        self._options = options
+        self._headers = dict(headers)
         self._socket: Socket | None = None
         self._ready = False
         self._frames: deque[bytes] = deque(maxlen=LIMITS.inlet_ns // FRAME_NS)
@@ -59,9 +64,9 @@ class SocketStream:
 
     # What a provider's stream says of itself.
 
+    @abstractmethod
     async def dial(self) -> Dial:
         """Where to connect. May ask the provider first. Raises AdapterError."""
-        raise NotImplementedError
 
     def greeting(self) -> Iterable[str | bytes]:
         """Sent as soon as the connection is open."""
@@ -71,9 +76,9 @@ class SocketStream:
         """Frames of PCM16 at 16 kHz as the parts of the message that carries them; `Socket.send` puts them together."""
         return frames
 
+    @abstractmethod
     def translate(self, message: str | bytes) -> Iterable[ASRFact]:
         """The facts in one message. Raises AdapterError for one that tells of trouble; msgspec's errors for one that is no such."""
-        raise NotImplementedError
 
     def finish(self) -> Iterable[str | bytes]:
         """What asks the provider to finish the words it has."""
@@ -114,7 +119,7 @@ class SocketStream:
         assert self._socket is None, "a stream lives once"
         dial = await self.dial()
         self._socket = Socket(self.name, receive=self._take, lost=self._put, kinds=self.kinds)
-        await self._socket.connect(dial.url, headers=dial.headers, subprotocols=dial.subprotocols)
+        await self._socket.connect(dial.url, headers={**dial.headers, **self._headers}, subprotocols=dial.subprotocols)
         try:
             for message in self.greeting():
                 self._socket.send(message)
@@ -197,9 +202,15 @@ class SocketStream:
 class SocketRecognizer(SharedNothing):
     """A recogniser whose streams are connections of their own."""
 
-    def stream(self, ear: int) -> RecognizerStream:
+    streams: Callable[[int, Any, Headers], SocketStream[Any]]
+    """What a stream of this provider is made by, from its ear, its options and the call's headers."""
+
+    def __init__(self, options: Any) -> None:
+        self._options = options
+
+    def stream(self, ear: int, headers: Headers = ()) -> SocketStream[Any]:
         """See base."""
-        raise NotImplementedError
+        return self.streams(ear, self._options, headers)
 
     async def ready(self) -> None:
         """See base."""

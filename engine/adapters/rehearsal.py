@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, SpeechRequest
+from engine.adapters.base import ASRFact, Headers, LLMFact, LLMRequest, Options, SpeechRequest
 from engine.audio import level
 from engine.core.events import ASRFinal, ASROpened, ASRPartial, LLMDone, LLMToken
 from engine.core.units import FRAME_NS, LIMITS, MS
@@ -188,7 +188,7 @@ class Recognizer(Shared):
         self._options = options
         self._faults = Faults(options.fail_every)
 
-    def stream(self, ear: int) -> Stream:
+    def stream(self, ear: int, headers: Headers = ()) -> Stream:
         return Stream(ear, self._options, self._faults.next())
 
 
@@ -266,7 +266,7 @@ class Synthesizer(Shared):
         self._notes = [note(hz, options.rate_hz, samples) for hz in TUNE_HZ]
         self._faults = Faults(options.fail_every)
 
-    def voice(self) -> Voice:
+    def voice(self, headers: Headers = ()) -> Voice:
         return Voice(self._options, self._notes, self._faults)
 
 

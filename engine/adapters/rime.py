@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import Options, Voice
+from engine.adapters.base import Headers, Options
 from engine.adapters.synthesis import Context, ContextVoice, SocketSynthesizer
 from engine.adapters.websocket import Dial, query
 from engine.core.units import SECOND
@@ -54,14 +54,13 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class RimeVoice(ContextVoice):
+class RimeVoice(ContextVoice[RimeOptions]):
     """One socket of a call."""
 
     name = "rime"
 
-    def __init__(self, options: RimeOptions) -> None:
-        super().__init__(options.samplingRate)
-        self._options = options
+    def __init__(self, options: RimeOptions, headers: Headers = ()) -> None:
+        super().__init__(options, options.samplingRate, headers)
         self._order: deque[str] = deque()
 
     def dial(self) -> Dial:
@@ -115,10 +114,4 @@ class Rime(SocketSynthesizer):
     name = "rime"
     options = RimeOptions
     key_env = "RIME_API_KEY"
-
-    def __init__(self, options: RimeOptions) -> None:
-        self._options = options
-
-    def voice(self) -> Voice:
-        """See base."""
-        return RimeVoice(self._options)
+    voices = RimeVoice

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from engine._codec import pcm16_to_float32
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import Dial
 
@@ -35,16 +35,15 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class SherpaStream(SocketStream):
+class SherpaStream(SocketStream[SherpaOptions]):
     """A recognition stream."""
 
     name = "sherpa"
     message_frames = 5
     farewell = "Done"
 
-    def __init__(self, ear: int, options: SherpaOptions) -> None:
-        super().__init__(ear)
-        self._options = options
+    def __init__(self, ear: int, options: SherpaOptions, headers: Headers = ()) -> None:
+        super().__init__(ear, options, headers)
         self._segment = 0
         self._text = ""
 
@@ -76,10 +75,4 @@ class Sherpa(SocketRecognizer):
 
     name = "sherpa"
     options = SherpaOptions
-
-    def __init__(self, options: SherpaOptions) -> None:
-        self._options = options
-
-    def stream(self, ear: int) -> RecognizerStream:
-        """See base."""
-        return SherpaStream(ear, self._options)
+    streams = SherpaStream

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.http import status_kind
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import Dial
@@ -58,7 +58,7 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class SonioxStream(SocketStream):
+class SonioxStream(SocketStream[SonioxOptions]):
     """A real-time session."""
 
     name = "soniox"
@@ -66,9 +66,8 @@ class SonioxStream(SocketStream):
     keepalive = '{"type":"keepalive"}'
     keepalive_ns = 8 * SECOND
 
-    def __init__(self, ear: int, options: SonioxOptions) -> None:
-        super().__init__(ear)
-        self._options = options
+    def __init__(self, ear: int, options: SonioxOptions, headers: Headers = ()) -> None:
+        super().__init__(ear, options, headers)
         self._final = ""
         self._unfinished_ns = FINALIZE_NS_MIN
 
@@ -116,10 +115,4 @@ class Soniox(SocketRecognizer):
     name = "soniox"
     options = SonioxOptions
     key_env = "SONIOX_API_KEY"
-
-    def __init__(self, options: SonioxOptions) -> None:
-        self._options = options
-
-    def stream(self, ear: int) -> RecognizerStream:
-        """See base."""
-        return SonioxStream(ear, self._options)
+    streams = SonioxStream

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import Dial
 from engine.core.events import ASREndOfTurn, ASROpened
@@ -82,7 +82,7 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class SpeechmaticsStream(SocketStream):
+class SpeechmaticsStream(SocketStream[SpeechmaticsOptions]):
     """A recognition session."""
 
     name = "speechmatics"
@@ -90,9 +90,8 @@ class SpeechmaticsStream(SocketStream):
     message_frames = 2
     kinds = CLOSE_KINDS
 
-    def __init__(self, ear: int, options: SpeechmaticsOptions) -> None:
-        super().__init__(ear)
-        self._options = options
+    def __init__(self, ear: int, options: SpeechmaticsOptions, headers: Headers = ()) -> None:
+        super().__init__(ear, options, headers)
         self._sent = 0
 
     async def dial(self) -> Dial:
@@ -144,10 +143,4 @@ class Speechmatics(SocketRecognizer):
     name = "speechmatics"
     options = SpeechmaticsOptions
     key_env = "SPEECHMATICS_API_KEY"
-
-    def __init__(self, options: SpeechmaticsOptions) -> None:
-        self._options = options
-
-    def stream(self, ear: int) -> RecognizerStream:
-        """See base."""
-        return SpeechmaticsStream(ear, self._options)
+    streams = SpeechmaticsStream

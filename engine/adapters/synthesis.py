@@ -6,10 +6,11 @@ while speaking is an error, because what to do then is a rule's decision.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
-from typing import ClassVar, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
-from engine.adapters.base import SpeechRequest, Voice
+from engine.adapters.base import Headers, Options, SpeechRequest, Voice
 from engine.adapters.websocket import Dial, SharedNothing, Socket
 from engine.core.events import TTSWords, Word
 from engine.core.units import LIMITS, SECOND
@@ -20,6 +21,7 @@ PIECES_MAX = 8_192
 STALL_NS = 3 * SECOND
 """Between two pieces of a chunk that has begun: services send faster than real time, so by then the caller hears silence."""
 T = TypeVar("T")
+Own = TypeVar("Own", bound=Options)
 FOREIGN = (b"RIFF", b"ID3", b"OggS", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\x1aE\xdf\xa3", b"{", b"<")
 """How other formats begin. As PCM they would be heard as a burst of noise."""
 
@@ -146,7 +148,7 @@ class Context:
         self.coming.put_nowait(item)
 
 
-class ContextVoice:
+class ContextVoice(ABC, Generic[Own]):
     """A voice for one call over one WebSocket that tells chunks apart by a name. Subclasses speak the provider's words."""
 
     name: ClassVar[str]
@@ -161,8 +163,11 @@ class ContextVoice:
     kinds: ClassVar[Mapping[int, FailureKind]] = {}
     reasons: ClassVar[Mapping[str, FailureKind]] = {}
 
-    def __init__(self, rate_hz: int) -> None:
+    def __init__(self, options: Own, rate_hz: int, headers: Headers = ()) -> None:
+        """headers: of the call. They go with the upgrade, because this connection is the call's own."""
+        self._options = options
         self._rate_hz = rate_hz
+        self._headers = dict(headers)
         self._socket: Socket | None = None
         self._opening = asyncio.Lock()
         self._contexts: dict[str, Context] = {}
@@ -178,21 +183,21 @@ class ContextVoice:
 
     # What a provider's voice says of itself.
 
+    @abstractmethod
     def dial(self) -> Dial:
         """Where to connect."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, context: str, text: str) -> Iterable[str]:
         """The messages that ask for a chunk's sound."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel(self, context: str) -> Iterable[str]:
         """The messages that stop it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def translate(self, message: str | bytes) -> None:
         """Say what a message means with `sound`, `placed`, `ended` and `failed`. Raises AdapterError for trouble of the whole line."""
-        raise NotImplementedError
 
     # What `translate` calls.
 
@@ -277,7 +282,7 @@ class ContextVoice:
             self._trouble = None
             socket = Socket(self.name, receive=self.translate, lost=self._lost, kinds=self.kinds, reasons=self.reasons)
             dial = self.dial()
-            await socket.connect(dial.url, headers=dial.headers, subprotocols=dial.subprotocols)
+            await socket.connect(dial.url, headers={**dial.headers, **self._headers}, subprotocols=dial.subprotocols)
             self._socket = socket
             if self.keepalive and self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(self.keepalive_ns / SECOND, self._keep_alive)
@@ -320,9 +325,15 @@ class ContextVoice:
 class SocketSynthesizer(SharedNothing):
     """A synthesizer whose voices are connections of their own."""
 
-    def voice(self) -> Voice:
+    voices: Callable[[Any, Headers], Voice]
+    """What a voice of this provider is made by, from its options and the call's headers."""
+
+    def __init__(self, options: Any) -> None:
+        self._options = options
+
+    def voice(self, headers: Headers = ()) -> Voice:
         """See base."""
-        raise NotImplementedError
+        return self.voices(self._options, headers)
 
     async def ready(self) -> None:
         """See base."""

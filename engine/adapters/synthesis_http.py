@@ -3,13 +3,14 @@
 Cancelling closes the response, which is how such a server learns of it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import ClassVar
 
 import httpx
 
-from engine.adapters.base import Options, SpeechRequest, Voice
+from engine.adapters.base import Headers, Options, SpeechRequest, Voice
 from engine.adapters.http import answers, check, failures
 from engine.adapters.synthesis import Sound, flowing
 from engine.core.events import TTSWords
@@ -19,7 +20,7 @@ FOREIGN_KINDS = ("audio/mpeg", "audio/ogg", "audio/aac", "audio/flac", "audio/op
 """Content types that are certainly no PCM."""
 
 
-class HttpSynthesizer:
+class HttpSynthesizer(ABC):
     """A synthesizer over HTTP. Subclasses put the request, and read the sound where it is wrapped."""
 
     name: ClassVar[str]
@@ -32,9 +33,9 @@ class HttpSynthesizer:
         self.client = client
         self.rate_hz = rate_hz
 
+    @abstractmethod
     def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
         """The request for one chunk. headers: to be sent beside the client's own."""
-        raise NotImplementedError
 
     async def unwrap(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         """The PCM in a good answer. Raises AdapterError."""
@@ -58,8 +59,8 @@ class HttpSynthesizer:
         """Close all connections."""
         await self.client.aclose()
 
-    def voice(self) -> Voice:
-        """See base."""
+    def voice(self, headers: Headers = ()) -> Voice:
+        """See base. Each chunk brings headers of its own."""
         return HttpVoice(self)
 
 

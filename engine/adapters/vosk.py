@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import Struct
 
-from engine.adapters.base import ASRFact, Options, RecognizerStream
+from engine.adapters.base import ASRFact, Headers, Options
 from engine.adapters.recognition import SocketRecognizer, SocketStream
 from engine.adapters.websocket import Dial
 from engine.core.units import ENGINE_HZ
@@ -39,7 +39,7 @@ class Message(Struct, frozen=True):
 MESSAGE = msgspec.json.Decoder(Message)
 
 
-class VoskStream(SocketStream):
+class VoskStream(SocketStream[VoskOptions]):
     """A recognition stream."""
 
     name = "vosk"
@@ -47,9 +47,8 @@ class VoskStream(SocketStream):
     """Each message is answered, so fewer are better."""
     farewell = '{"eof" : 1}'
 
-    def __init__(self, ear: int, options: VoskOptions) -> None:
-        super().__init__(ear)
-        self._options = options
+    def __init__(self, ear: int, options: VoskOptions, headers: Headers = ()) -> None:
+        super().__init__(ear, options, headers)
         self._asked = 0
 
     async def dial(self) -> Dial:
@@ -82,10 +81,4 @@ class Vosk(SocketRecognizer):
 
     name = "vosk"
     options = VoskOptions
-
-    def __init__(self, options: VoskOptions) -> None:
-        self._options = options
-
-    def stream(self, ear: int) -> RecognizerStream:
-        """See base."""
-        return VoskStream(ear, self._options)
+    streams = VoskStream

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.base import Options, SpeechRequest, Voice
+from engine.adapters.base import Headers, Options, SpeechRequest
 from engine.adapters.synthesis import SocketSynthesizer, Sound, flowing
 from engine.adapters.websocket import CONNECT_NS
 from engine.core.events import TTSWords
@@ -55,7 +55,8 @@ class WyomingVoice:
 
     name: ClassVar[str] = "wyoming"
 
-    def __init__(self, options: WyomingOptions) -> None:
+    def __init__(self, options: WyomingOptions, headers: Headers = ()) -> None:
+        """headers: for them there is no room on this wire."""
         self._options = options
         self._spare: Line | None = None
         self._closed = False
@@ -157,10 +158,4 @@ class Wyoming(SocketSynthesizer):
 
     name = "wyoming"
     options = WyomingOptions
-
-    def __init__(self, options: WyomingOptions) -> None:
-        self._options = options
-
-    def voice(self) -> Voice:
-        """See base."""
-        return WyomingVoice(self._options)
+    voices = WyomingVoice

@@ -12,7 +12,7 @@ from typing import Any, Protocol, get_args
 
 from msgspec import Struct
 
-from engine.adapters.base import LanguageModel, LLMRequest, Recognizer, RecognizerStream, Synthesizer, Voice
+from engine.adapters.base import Headers, LanguageModel, LLMRequest, Recognizer, RecognizerStream, Synthesizer, Voice
 from engine.core.commands import (
     CancelLLM,
     CancelTool,
@@ -91,9 +91,9 @@ class Effects:
         ends: Ends,
         loop: asyncio.AbstractEventLoop,
         call_id: str,
-        headers: Callable[[Stage, int, int], tuple[tuple[str, str], ...]] | None = None,
+        headers: Callable[[Stage, int, int], Headers] | None = None,
     ) -> None:
-        """headers: of a run's request or chunk, for providers that take them."""
+        """headers: of a run's request or chunk, or (run 0) of the call as a whole, for providers that take them."""
         self._providers = providers
         self._tools = tools
         self._toolbox = toolbox
@@ -122,7 +122,8 @@ class Effects:
     # Recognition.
 
     def start_asr(self, command: StartASR) -> None:
-        stream = self._providers.asr[command.provider].stream(command.ear)
+        headers = self._headers(Stage.ASR, 0, command.ear)
+        stream = self._providers.asr[command.provider].stream(command.ear, headers)
         self._streams[command.ear] = stream
         failed = functools.partial(AdapterFailed, stage=Stage.ASR, ear=command.ear)
         self._work.begin(
@@ -221,7 +222,7 @@ class Effects:
         """This call's voice of a synthesizer. The first asking begins to connect it."""
         voice = self._voices.get(provider)
         if voice is None:
-            voice = self._voices[provider] = self._providers.tts[provider].voice()
+            voice = self._voices[provider] = self._providers.tts[provider].voice(self._headers(Stage.TTS, 0, 0))
             failed = functools.partial(AdapterFailed, stage=Stage.TTS)
             self._work.begin((Stage.TTS, 0, len(self._voices)), 0, provider, voice.open, failed)
         return voice

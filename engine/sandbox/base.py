@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -91,8 +92,8 @@ class Line:
         return self._behaviour.fault
 
 
-class SimulatedProvider:
-    """One provider's server. Subclasses give the routes."""
+class SimulatedProvider(ABC):
+    """One provider's server."""
 
     def __init__(self, behaviour: Behaviour | None = None, *, key: str = KEY) -> None:
         self.behaviour = behaviour or Behaviour()
@@ -102,17 +103,34 @@ class SimulatedProvider:
         self.url = ""
         """http://host:port, once it is served."""
 
-    def routes(self) -> list[BaseRoute]:
-        """The paths it answers."""
-        raise NotImplementedError
-
     def settings(self) -> dict[str, object]:
         """The options that point the provider's adapter here."""
         return {"url": self.ws_url, "api_key": self.key}
 
+    @abstractmethod
+    def serve(self, host: str = "127.0.0.1", port: int = 0) -> AbstractAsyncContextManager[str]:
+        """Serve until the block ends; gives the http:// address."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened."""
+        return len({seen["client"] for seen in self.seen})
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http", "ws", 1)
+
+
+class WebProvider(SimulatedProvider):
+    """A provider on the web. Subclasses give the routes."""
+
+    @abstractmethod
+    def routes(self) -> list[BaseRoute]:
+        """The paths it answers."""
+
+    @abstractmethod
     def authorized(self, connection: HTTPConnection) -> bool:
         """Whether the request carries the key the provider's way."""
-        raise NotImplementedError
 
     def refusal_body(self, status: int, code: str) -> object:
         """The provider's error object."""
@@ -142,19 +160,10 @@ class SimulatedProvider:
 
     @asynccontextmanager
     async def serve(self, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-        """Serve until the block ends; gives the http:// address."""
+        """See SimulatedProvider."""
         app = Starlette(routes=self.routes())
         async with listening(app, host, port) as self.url:
             yield self.url
-
-    @property
-    def connections(self) -> int:
-        """How many connections clients have opened."""
-        return len({seen["client"] for seen in self.seen})
-
-    @property
-    def ws_url(self) -> str:
-        return self.url.replace("http", "ws", 1)
 
 
 def bearer(connection: HTTPConnection) -> str:
@@ -249,7 +258,7 @@ class Peer:
             yield text if text is not None else message["bytes"]
 
 
-class ModelProvider(SimulatedProvider):
+class ModelProvider(WebProvider):
     """A language model spoken to over HTTP: subclasses list paths with what answers them, under `ask`."""
 
     def settings(self) -> dict[str, object]:
@@ -276,11 +285,12 @@ class ModelProvider(SimulatedProvider):
         return Route(path, endpoint)
 
 
-class SocketProvider(SimulatedProvider):
+class SocketProvider(WebProvider):
     """A provider spoken to over a WebSocket: subclasses hold one conversation in `converse`."""
 
+    @abstractmethod
     async def converse(self, peer: Peer) -> None:
-        raise NotImplementedError
+        """One conversation, after the upgrade."""
 
     async def accept(self, websocket: WebSocket) -> None:
         """Refuse or take the upgrade, then talk until one side leaves."""

@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from engine.sandbox.base import Behaviour, SimulatedProvider
+from engine.sandbox.base import Behaviour, WebProvider
 from engine.sandbox.twilio_line import Instruction, Refused, Stream, read_twiml, sign
 
 ACCOUNT = "AC" + 32 * "0"
@@ -96,7 +96,7 @@ class Call:
         }
 
 
-class TwilioServer(SimulatedProvider):
+class TwilioServer(WebProvider):
     """Twilio, for one account."""
 
     def __init__(self, behaviour: Behaviour | None = None, *, route: Callable[[], str]) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.adapters.base import ASRFact, LLMFact, LLMRequest, Options, SpeechRequest
+from engine.adapters.base import ASRFact, Headers, LLMFact, LLMRequest, Options, SpeechRequest
 from engine.core.events import ASRFinal, ASROpened, ASRPartial, LLMDone, LLMToken, TTSWords, Word
 from engine.core.units import ENGINE_HZ, FRAME_NS, MS, SECOND
 
@@ -45,7 +45,7 @@ class Listener(Part):
         """words: where in the caller's sound each one ends, in nanoseconds."""
         self.words = words
 
-    def stream(self, ear: int) -> "Hearing":
+    def stream(self, ear: int, headers: Headers = ()) -> "Hearing":
         return Hearing(ear, self.words)
 
 
@@ -102,7 +102,7 @@ class Speaker(Part):
     def __init__(self, *, word_times: bool) -> None:
         self._word_times = word_times
 
-    def voice(self) -> "Speaker":
+    def voice(self, headers: Headers = ()) -> "Speaker":
         return self
 
     async def open(self) -> None: ...

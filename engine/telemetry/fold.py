@@ -32,6 +32,7 @@ from engine.core.units import MS, SECOND
 from engine.telemetry import names
 from engine.telemetry.caller import Heard, Listening, outcome, recogniser, recognition_span, turn_span
 from engine.telemetry.records import (
+    SESSION_RUN,
     Attributes,
     Call,
     Line,
@@ -120,10 +121,17 @@ class Fold:
         return self._gathered()
 
     def headers(self, stage: Stage, run: int, number: int) -> tuple[tuple[str, str], ...]:
-        """Trace context for a provider: the parent of what it does is the request's or chunk's span, which is yet to be written."""
-        trace = trace_of(self.call.key, run)
-        span_id = trace.span_id(Part.CHAT if stage is Stage.LLM else Part.TEXT_TO_SPEECH, number)
-        return (("traceparent", format_traceparent(trace.trace_id, span_id, sampled=self.samples(trace.trace_id))),)
+        """Trace context for a provider: the parent of what it does is the request's or chunk's span, which is yet to be written.
+
+        Run 0: the session's own span, for a connection that belongs to the call.
+        """
+        if run == SESSION_RUN:
+            trace_id, span_id = self.whole.trace_id, self.whole.root_id
+        else:
+            trace = trace_of(self.call.key, run)
+            trace_id = trace.trace_id
+            span_id = trace.span_id(Part.CHAT if stage is Stage.LLM else Part.TEXT_TO_SPEECH, number)
+        return (("traceparent", format_traceparent(trace_id, span_id, sampled=self.samples(trace_id))),)
 
     # Facts and orders.
 

@@ -53,6 +53,8 @@ def memory_of(work, *given):
 
 PLAIN_SOUND = {"openai_speech", "azure", "piper"}
 SECRET = "sk-very-secret-4711"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+HEADERS = (("traceparent", TRACE),)
 REMOTE = [(stage, name) for stage, names in PROVIDERS.items() for name in names if name in SERVERS[stage]]
 WEB = [found for found in REMOTE if found[1] != "wyoming"]
 """All but a plain TCP peer, which knows neither status nor TLS."""
@@ -213,6 +215,12 @@ class TestEveryRecogniser:
         assert {fact.ear for fact in facts} == {3}
         assert {fact.at for fact in facts} == {0}
 
+    async def test_the_calls_trace_goes_with_everything_it_asks(self, name):
+        server = simulated(Stage.ASR, name)
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
+            await listen(provider.stream(1, HEADERS), "is anyone there")
+        assert {seen["traceparent"] for seen in server.seen} == {TRACE}
+
     async def test_sound_from_before_the_connection_is_not_lost(self, name):
         server = simulated(Stage.ASR, name)
         async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
@@ -293,6 +301,13 @@ class TestEveryLanguageModel:
             finally:
                 await provider.stop()
 
+    async def test_the_trace_goes_with_the_question(self, name):
+        server = simulated(Stage.LLM, name)
+        async with server.serve(), running(make(Stage.LLM, name, server)) as provider:
+            request = LLMRequest(run=1, request=1, messages=(CALLER,), headers=HEADERS)
+            assert [fact async for fact in provider.stream(request)]
+        assert [seen["traceparent"] for seen in server.seen] == [TRACE]
+
     async def test_tokens_come_and_then_exactly_one_end(self, name):
         facts = await self.ask(name, SYSTEM, Message(Role.USER, "is 9 free?"))
         assert answered(facts) == "You said: is 9 free?"
@@ -372,6 +387,17 @@ class TestEverySynthesizer:
         async with server.serve():
             spoken = await say(make(Stage.TTS, name, server), "your table is booked for 8 o'clock.")
         assert spoken.text == "your table is booked for 8 o'clock."
+
+    async def test_the_trace_goes_with_the_calls_connection_or_with_each_chunk(self, name):
+        if name == "wyoming":
+            pytest.skip("its wire has no headers")
+        server = simulated(Stage.TTS, name)
+        async with server.serve(), running(make(Stage.TTS, name, server)) as provider:
+            voice = provider.voice(HEADERS)
+            await voice.open()
+            assert [piece async for piece in voice.speak(SpeechRequest(run=1, chunk=1, text="hello", headers=HEADERS))]
+            await voice.close()
+        assert [seen["traceparent"] for seen in server.seen] == [TRACE]
 
     async def test_words_lie_where_they_are_heard(self, name):
         text = "your table is booked."

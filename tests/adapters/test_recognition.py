@@ -2,7 +2,9 @@
 
 import pytest
 
+from engine.adapters.base import Options
 from engine.adapters.recognition import SocketStream
+from engine.adapters.websocket import Dial
 from engine.core.units import FRAME_NS, LIMITS
 
 
@@ -18,7 +20,7 @@ class Wire:
 
 def opened(kind, backlog=0):
     """A stream whose connection has just opened on a backlog of frames."""
-    stream = kind(1)
+    stream = kind(1, Options())
     for number in range(backlog):
         stream.hear(bytes([number % 256]) * 640)
     stream._socket = Wire()
@@ -27,6 +29,12 @@ def opened(kind, backlog=0):
 
 
 class Plain(SocketStream):
+    async def dial(self):
+        return Dial("ws://nowhere.invalid")
+
+    def translate(self, message):
+        return ()
+
     def finish(self):
         return ("finish",)
 
@@ -79,7 +87,7 @@ def test_finalizing_sends_all_there_is_first(kind):
 
 
 def test_finalizing_before_the_connection_is_done_when_it_opens():
-    stream = Plain(1)
+    stream = Plain(1, Options())
     stream.hear(bytes(640))
     stream.finalize()
     stream._socket = Wire()
@@ -88,14 +96,14 @@ def test_finalizing_before_the_connection_is_done_when_it_opens():
 
 
 def test_sound_for_a_connection_that_does_not_open_is_bounded():
-    stream = Plain(1)
+    stream = Plain(1, Options())
     for _ in range(10_000):
         stream.hear(bytes(640))
     assert len(stream._frames) == LIMITS.inlet_ns // FRAME_NS
 
 
 def test_a_partial_is_told_once():
-    stream = Plain(7)
+    stream = Plain(7, Options())
     assert [fact.text for fact in stream.partial("one")] == ["one"]
     assert list(stream.partial("one")) == []
     assert stream.final("one").ear == 7

@@ -130,3 +130,12 @@ async def test_a_model_and_a_voice_are_told_the_trace_of_what_they_are_asked() -
         await call.pass_ms(2_000)
     assert [request.headers for request in call.brain.asked] == [(("traceparent", "llm r1 1"),)]
     assert [request.headers for request in call.mouth.asked] == [(("traceparent", "tts r1 1"),)]
+
+
+@virtually
+async def test_what_is_connected_for_the_whole_call_is_told_the_calls_own_trace() -> None:
+    async with Call(observers=[Tracer()]) as call:
+        await call.say("what is free?")
+        await call.pass_ms(2_000)
+    assert call.ears.headers == [(("traceparent", "asr r0 1"),)]
+    assert call.mouth.headers == [(("traceparent", "tts r0 0"),)]

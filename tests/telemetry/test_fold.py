@@ -337,6 +337,15 @@ def test_the_provider_is_given_the_very_span_that_is_written_later() -> None:
         assert header == ("traceparent", format_traceparent(asked.trace_id, asked.span_id, sampled=True))
 
 
+@pytest.mark.parametrize("parent", ["", format_traceparent(7, 9, sampled=True)])
+def test_a_connection_of_the_call_is_given_the_sessions_span(parent: str) -> None:
+    call = replace(CALL, traceparent=parent)
+    (session,) = spans(folded(steps_of(BARGE_IN), call), "session")
+    for stage in (Stage.ASR, Stage.TTS):
+        (header,) = Fold(call).headers(stage, 0, 1)
+        assert header == ("traceparent", format_traceparent(session.trace_id, session.span_id, sampled=True))
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, len(steps_of(BARGE_IN)) - 1), max_size=40))
 def test_the_fold_takes_any_steps_in_any_order(order: list[int]) -> None:

@@ -52,7 +52,7 @@ async def test_a_wrong_key_is_refused():
 
 
 async def test_what_passes_on_the_socket_of_several_contexts_is_of_the_vendors_types():
-    voice = ElevenLabsVoice(ElevenLabsOptions(api_key=KEY, voice_settings={"stability": 0.4}), 24_000)
+    voice = ElevenLabsVoice(ElevenLabsOptions(api_key=KEY, voice_settings={"stability": 0.4}))
     async with (server := ElevenLabsServer()).serve():
         address = voice.dial().url.replace("wss://api.elevenlabs.io", server.ws_url)
         async with connect(address, additional_headers=voice.dial().headers) as connection:
