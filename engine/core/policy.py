@@ -69,7 +69,8 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     # Speculation: think before the caller has certainly finished; nothing is heard of it until then.
     speculate: bool = True
     speculate_stable_ns: int = 120 * MS
-    """The words must have stood still this long, with the caller quiet."""
+    """Words that sound finished must have stood still this long, with the caller quiet; others must be final too. Precedents: LiveKit
+    asks at every final, three times a turn at most; pipecat where the recogniser expects the end."""
     guesses: int = 3
     """Speculative runs for one turn: each costs a request."""
 

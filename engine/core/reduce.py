@@ -76,7 +76,7 @@ from engine.core.floor import floor_run, has_sounded, ledger_of
 from engine.core.state import NEVER, Deadlines, Phase, RunEnd, State
 from engine.core.turn import words_of
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raised when the same facts lead elsewhere on purpose; journals carry it."""
 
 F = TypeVar("F", bound=Fact)
@@ -272,7 +272,10 @@ def _is_stale(state: State, event: Event) -> bool:
             return not _asks(state, event.run, event.request)
         case TTSStarted() | TTSWords() | TTSChunkDone():
             return not _makes(state, event.run, event.chunk)
-        case PlayoutStarted() | PlayoutAdvanced() | PlayoutPaused() | PlayoutCleared() | PlayoutDone():
+        case PlayoutStarted() | PlayoutAdvanced() | PlayoutPaused() | PlayoutDone():
+            ledger = ledger_of(state, event.run)
+            return ledger is None or ledger.opened_at is None  # Nobody could hear it yet.
+        case PlayoutCleared():
             return ledger_of(state, event.run) is None
         case (
             ASROpened()

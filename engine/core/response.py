@@ -152,7 +152,7 @@ def answer(state: State) -> tuple[State, Commands]:
     state = replace(state, response=replace(response, answered=turn.taken))
     if guess is not None:
         if turn.last_end is not TurnEnd.UNHEARD and normalised(guess.prompt) == normalised(turn.last_text):
-            committed = replace(guess, committed=True, turn=turn.taken)
+            committed = replace(guess, committed=True, turn=turn.taken, began_audio_ns=state.audio_ns)
             return replace(state, response=replace(state.response, run=committed)), (OpenPlayout(run=guess.number),)
         state, commands = stop_run(state, guess, RunEnd.SUPERSEDED)
         state, more = _reply(state)
@@ -275,13 +275,15 @@ def _may_guess(state: State) -> bool:
 
 
 def _guess_audio_ns(state: State) -> int | None:
-    """When words that sound finished have stood still long enough to be worth a guess."""
+    """When words have stood still long enough to be worth a guess: those that sound finished, and those that are final and may be all."""
     turn = state.turn
     if turn.quiet_ns is None or not _may_guess(state):
         return None
-    if endpoint_wait(state, words_of(turn))[0] is not TurnEnd.FINISHED:
-        return None
-    return turn.quiet_ns + state.setup.policy.speculate_stable_ns
+    sounds = endpoint_wait(state, words_of(turn))[0]
+    are_final = not turn.partial and turn.final_speech_ns == turn.speech_ns
+    if sounds is TurnEnd.FINISHED or (sounds is TurnEnd.UNSURE and are_final):
+        return turn.quiet_ns + state.setup.policy.speculate_stable_ns
+    return None
 
 
 def deadlines(state: State) -> Deadlines:

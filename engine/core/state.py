@@ -174,7 +174,7 @@ class Run(Struct, frozen=True, gc=False, kw_only=True):
     cause: Cause
     began_at: int
     began_audio_ns: int = 0
-    """Where in the caller's sound it began: a voice from before it does not contest it."""
+    """Where in the caller's sound it began, or was committed: a voice counts against it from there."""
     committed: bool = True
     """False: speculative; nothing of it may be heard and no tool may run."""
     prompt: str = ""

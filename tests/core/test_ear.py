@@ -443,8 +443,8 @@ def test_words_that_stop_in_the_middle_of_a_voice_are_heard_again_by_the_next_re
         1950  timer                                   -> finalize
         2750  timer                                   -> stop asr, asr e2 by=spare
         2850  asr open                                -> finalize
-        3000  asr final "is there a table for eight?"
-        3000  timer                                   -> open r1, llm r1 "is there a table for eight?"
+        3000  asr final "is there a table for eight?" -> llm r1 "is there a table for eight?"
+        3000  timer                                   -> open r1
         """,
         CALLED,
     )

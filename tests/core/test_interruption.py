@@ -182,7 +182,7 @@ def test_a_beginning_that_stays_one_takes_the_floor_with_its_final() -> None:
         2600  asr partial "all"
         2700  caller quiet
         2850  timer                                   -> finalize
-        3100  asr final "all"                         -> clear r1, cancel r1  [Interrupted]
+        3100  asr final "all"                         -> clear r1, cancel r1, llm r2 "all"  [Interrupted]
         """
     )
     assert state.turn.text == "all"
@@ -271,7 +271,8 @@ def test_a_caller_who_goes_on_before_the_first_sound_cancels_the_answer() -> Non
         2300  asr partial "in London"                 -> clear r1, cancel r1  [Cancelled]
         2900  asr final "in London"                    [Transcribing]
         3000  caller quiet
-        3700  timer                                   -> open r2, llm r2 "what time is it? in London"  [Generating]
+        3120  timer                                   -> llm r2 "what time is it? in London"
+        3700  timer                                   -> open r2  [Generating]
         4000
         """
     )
@@ -289,7 +290,8 @@ def test_uninterruptible_speech_hears_the_caller_and_answers_afterwards() -> Non
         1200  asr final "I need some help"
         1300  caller quiet
         1710  played r1 1500                           [Transcribing]
-        2000  timer                                   -> open r2, llm r2 "I need some help"  [Generating]
+        1710  timer                                   -> llm r2 "I need some help"
+        2000  timer                                   -> open r2  [Generating]
         2400
         """
     )

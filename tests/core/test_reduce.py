@@ -397,6 +397,24 @@ def test_sound_of_a_run_that_was_cut_is_late_and_so_is_a_chunk_that_is_done_twic
     assert [chunk.duration_ns for chunk in state.playout.ledgers[0].chunks] == [300 * MS, None]
 
 
+def test_what_is_told_of_a_guess_that_nobody_may_hear_yet_was_not_heard() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr final "what time is it?"
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "what time is it?"
+        1700  playing r1                               [Transcribing]
+        1710  heard r1 500
+        1720  played r1 500
+        1850  timer                                   -> open r1  [Generating]
+        """
+    )
+    assert state.counters.stale == 3
+    assert (state.playout.ledgers[0].started_at, state.playout.ledgers[0].heard_ns) == (None, 0)
+
+
 def test_the_answer_to_a_question_that_was_asked_again_is_late() -> None:
     state = check(
         """

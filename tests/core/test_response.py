@@ -545,7 +545,8 @@ def test_a_voice_counts_against_an_answer_from_where_the_answer_began() -> None:
         500   caller speaks
         1400  asr final "I need some help"
         1500  caller quiet
-        2200  timer                                   -> open r1, llm r1 "I need some help"
+        1620  timer                                   -> llm r1 "I need some help"
+        2200  timer                                   -> open r1
         2240  caller speaks @2150
         2320  timer                                   -> pause r1
         """
@@ -559,6 +560,63 @@ def test_a_voice_counts_against_an_answer_from_where_the_answer_began() -> None:
         3000  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
         3040  caller speaks @2950
         3120  timer                                   -> pause r1
+        """
+    )
+
+
+def test_final_words_that_could_go_on_are_guessed_while_their_wait_runs() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "I need some help"
+        1500  caller quiet
+        1650  timer                                   -> finalize
+        1900  asr final "I need some help"            -> llm r1 "I need some help"
+        2200  timer                                   -> open r1
+        """
+    )
+
+
+def test_words_without_a_final_that_could_go_on_are_not_guessed() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "I need some help"
+        1500  caller quiet
+        1650  timer                                   -> finalize
+        2450  timer                                   -> open r1, llm r1 "I need some help"
+        """
+    )
+
+
+def test_a_final_of_the_voice_before_is_no_reason_to_guess() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr final "I need"
+        1000  caller quiet
+        1120  timer                                   -> llm r1 "I need"
+        1300  caller speaks
+        1400  asr partial "help"                      -> clear r1, cancel r1
+        1500  caller quiet
+        1600  asr partial ""
+        1650  timer                                   -> finalize
+        1700
+        """
+    )
+
+
+def test_final_words_that_plainly_go_on_are_not_guessed() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr final "I need help and"
+        1500  caller quiet
+        3300  timer                                   -> open r1, llm r1 "I need help and"
         """
     )
 

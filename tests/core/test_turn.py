@@ -35,7 +35,8 @@ def test_unsure_words_end_the_turn_after_the_medium_wait() -> None:
         500   caller speaks                            [Listening]
         1400  asr final "I need some help"             [Transcribing]
         1500  caller quiet
-        2200  timer                                   -> open r1, llm r1 "I need some help"  [Generating]
+        1620  timer                                   -> llm r1 "I need some help"
+        2200  timer                                   -> open r1  [Generating]
         2500
         """
     )
@@ -100,10 +101,12 @@ def test_the_callers_own_pauses_move_the_medium_wait() -> None:
         500   caller speaks                            [Listening]
         1000  asr final "well I think"                 [Transcribing]
         1100  caller quiet
+        1220  timer                                   -> llm r1 "well I think"
         1700  caller speaks
-        2100  asr final "we could meet"
+        2100  asr final "we could meet"               -> clear r1, cancel r1
         2200  caller quiet
-        3100  timer                                   -> open r1, llm r1 "well I think we could meet"  [Generating]
+        2320  timer                                   -> llm r2 "well I think we could meet"
+        3100  timer                                   -> open r2  [Generating]
         3500
         """
     )
@@ -134,7 +137,8 @@ def test_a_burst_after_jitter_does_not_shorten_a_pause() -> None:
         1500  caller quiet
         1510 audio stops
         2600 audio runs
-        3290  timer                                   -> open r1, llm r1 "I need some help"  [Generating]
+        2710  timer                                   -> llm r1 "I need some help"
+        3290  timer                                   -> open r1  [Generating]
         3400
         """
     )
@@ -230,7 +234,8 @@ def test_a_final_that_comes_after_the_next_partial_keeps_both() -> None:
         1600  asr final "book it"
         1700  asr final "for Tuesday"
         1800  caller quiet
-        2150  timer                                   -> open r1, llm r1 "book it for Tuesday"  [Generating]
+        1920  timer                                   -> llm r1 "book it for Tuesday"
+        2150  timer                                   -> open r1  [Generating]
         2600
         """
     )
@@ -245,8 +250,8 @@ def test_a_final_that_was_asked_for_replaces_the_partial_whatever_its_words() ->
         1400  asr partial "when do"                    [Transcribing]
         1500  caller quiet
         1650  timer                                   -> finalize
-        1700  asr final "november nineteenth"
-        2200  timer                                   -> open r1, llm r1 "november nineteenth"  [Generating]
+        1700  asr final "november nineteenth"         -> llm r1 "november nineteenth"
+        2200  timer                                   -> open r1  [Generating]
         2600
         """
     )
@@ -422,7 +427,8 @@ def test_a_judgement_of_other_words_says_nothing() -> None:
         1400  asr final "I need some help"             [Transcribing]
         1500  caller quiet
         1510  predicted 0.9 "I need"
-        2200  timer                                   -> open r1, llm r1 "I need some help"  [Generating]
+        1620  timer                                   -> llm r1 "I need some help"
+        2200  timer                                   -> open r1  [Generating]
         2500
         """
     )
@@ -476,7 +482,8 @@ def test_okay_to_what_was_no_question_is_unsure() -> None:
         3000  caller speaks
         3200  asr final "okay"
         3300  caller quiet
-        4000  timer                                   -> open r2, llm r2 "okay"
+        3420  timer                                   -> llm r2 "okay"
+        4000  timer                                   -> open r2
         """
     )
     assert state.turn.last_end is TurnEnd.UNSURE
@@ -500,14 +507,16 @@ def test_pauses_are_smoothed_and_a_start_reported_twice_is_no_pause() -> None:
         500   caller speaks
         1000  asr final "well I think"
         1100  caller quiet
+        1220  timer                                   -> llm r1 "well I think"
         1700  caller speaks
         1800  caller speaks
-        2100  asr final "we could"
+        2100  asr final "we could"                    -> clear r1, cancel r1
         2200  caller quiet
         3000  caller speaks
         3100  asr final "meet"
         3200  caller quiet
-        4175  timer                                   -> open r1, llm r1 "well I think we could meet"
+        3320  timer                                   -> llm r2 "well I think we could meet"
+        4175  timer                                   -> open r2
         """
     )
     assert state.turn.pause_ns == (3 * 600 + 800) * MS // 4
@@ -663,8 +672,8 @@ def test_words_that_follow_the_last_final_in_the_silence_are_asked_for_again() -
         900   asr partial "book"
         1000  caller quiet
         1150  timer                                   -> finalize
-        1200  asr final "book it"
-        1300  asr partial "for Tuesday"               -> finalize
+        1200  asr final "book it"                     -> llm r1 "book it"
+        1300  asr partial "for Tuesday"               -> finalize, clear r1, cancel r1
         """
     )
 

@@ -64,10 +64,10 @@ def test_a_caller_books_interrupts_and_nothing_of_the_dead_run_follows_the_clear
             await stream.until(lambda: session.state.contest.interrupted == 1)
             assert stream.ignored == []
             run_cut = next(each for each in session.state.response.past if each.end and each.number == 2)
-            await stream.until(lambda: 3 in runs_played(stream))
+            await stream.until(lambda: bool(runs_played(stream) - {1, 2}))
             events = [each.event for each in stream.sent]
             last_clear = len(events) - 1 - events[::-1].index("clear")
-            assert runs_played(stream, last_clear) == {3}
+            assert runs_played(stream, last_clear) == runs_played(stream) - {1, 2}
             told = next(each for each in session.state.conversation.messages if each.run == 2 and each.interrupted)
             assert told.text
             assert run_cut.text.startswith(told.text)
@@ -100,9 +100,7 @@ def check_sound(journal: Path, line: Samples) -> None:
     begun = int(np.flatnonzero(np.abs(caller) > LOUD)[0]) * SECOND // RATE_HZ
     assert abs(begun - onset.audio_ns) < 200 * MS
     cleared = heard[2].at * RATE_HZ // SECOND
-    after = (
-        next(event.at for event in steps if isinstance(event, PlayoutStarted) and event.run == 3) * RATE_HZ // SECOND
-    )
+    after = next(event.at for event in steps if isinstance(event, PlayoutStarted) and event.run > 2) * RATE_HZ // SECOND
     assert not agent[cleared:after].any(), "what was taken back is not in the file"
 
 
