@@ -10,7 +10,7 @@ from engine.core.commands import NOTHING, CallMade, Commands, Message, Role
 from engine.core.events import PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, ToolResult
 from engine.core.floor import floor_run, ledger_of
 from engine.core.playout import heard_chars
-from engine.core.state import CallState, Ledger, Run, RunEnd, State, ToolCall, TurnEnd
+from engine.core.state import CallState, Run, RunEnd, State, ToolCall, TurnEnd
 from engine.core.tools import call_of
 from engine.core.units import LIMITS
 
@@ -64,9 +64,9 @@ def keep_ended(state: State) -> tuple[State, Commands]:
             continue
         if _is_written(state, run):
             state = _rewritten(state, run.number)
-            continue
-        messages = bounded((*state.conversation.messages, *said_by(state, run)))
-        state = replace(state, conversation=replace(state.conversation, messages=messages))
+        else:
+            messages = bounded((*state.conversation.messages, *said_by(state, run)))
+            state = replace(state, conversation=replace(state.conversation, messages=messages))
     return replace(state, conversation=replace(state.conversation, kept=newest)), NOTHING
 
 
@@ -120,8 +120,8 @@ def _limit(state: State, run: Run) -> int:
     """How far the run's text counts: all of it while it lives or was heard out, what was heard otherwise."""
     if run.end is None or run.end is RunEnd.FINISHED or not state.setup.tts:
         return len(run.text)
-    ledger = ledger_of(state, run.number) or Ledger(run=run.number)
-    return heard_chars(ledger, state.setup.policy.speech_chars_per_s)
+    ledger = ledger_of(state, run.number)
+    return heard_chars(ledger, state.setup.policy.speech_chars_per_s) if ledger is not None else 0
 
 
 def _result(call: ToolCall, run: int) -> Message:

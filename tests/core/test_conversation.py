@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from engine.core.commands import CallMade, Message, Role
 from engine.core.conversation import RUNNING
-from engine.core.events import ASRPartial, SessionStarted, TimerFired, UserTextReceived
+from engine.core.events import ASRPartial, LLMDone, LLMToken, SessionStarted, TimerFired, UserTextReceived
 from engine.core.policy import OnInterrupt, Policy, Setup, ToolSpec
 from engine.core.reduce import begin, reduce
 from engine.core.state import State
@@ -44,6 +44,48 @@ def test_an_answer_of_which_nothing_was_heard_leaves_nothing() -> None:
         """
     )
     assert [m.role for m in state.conversation.messages] == [Role.USER]
+
+
+def test_an_answer_that_was_cut_in_the_moment_it_began_leaves_nothing() -> None:
+    state = check(
+        """
+        0     asr open
+        100   say "Hello."                            -> open r1, tts r1 "Hello."
+        110   typed "hi"                              -> clear r1, cancel tts r1, open r2, llm r2 "hi"
+        """,
+        replace(TYPED, asr=("ear",)),
+    )
+    assert texts(state) == ["hi"]
+
+
+def test_what_was_guessed_in_vain_leaves_nothing_also_where_answers_are_only_read() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr partial "book it for ten."
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "book it for ten."
+        1640  llm r1 "Booked for ten."
+        1645  asr partial "book it for two."          -> clear r1, cancel r1
+        """,
+        Setup(asr=("ear",), llm=("model",)),
+    )
+    assert texts(state) == []
+
+
+def test_what_the_history_has_forgotten_is_not_written_down_again() -> None:
+    typed = Setup(llm=("model",))
+    state = check('500 typed "hello" -> open r1, llm r1 "hello"\n600 llm r1 "Noon."\n610 llm r1 done', typed)
+    assert texts(state) == ["hello", "Noon."]
+    state = replace(state, conversation=replace(state.conversation, messages=()))
+    for event in (
+        UserTextReceived(at=700 * MS, text="thanks"),
+        LLMToken(at=800 * MS, run=2, request=2, text="Bye."),
+        LLMDone(at=810 * MS, run=2, request=2),
+    ):
+        state, _ = reduce(state, event)
+    assert texts(state) == ["thanks", "Bye."]
 
 
 def test_a_turn_that_follows_another_directly_is_the_rest_of_it() -> None:

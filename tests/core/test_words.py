@@ -74,6 +74,11 @@ def test_anything_else_is_none(text: str) -> None:
     assert not is_backchannel(text, BACKCHANNELS)
 
 
+@pytest.mark.parametrize("phrases", [("right", "right on"), ("right on", "right")])
+def test_of_two_signs_that_begin_alike_the_longer_one_is_heard(phrases: tuple[str, ...]) -> None:
+    assert is_backchannel("Right on. Right.", phrases)
+
+
 @pytest.mark.parametrize("text", ["i", "all", "yeah all", "got", "of", "uh", "yeah i", "mm", "uh huh of cou"])
 def test_the_beginning_of_a_backchannel_may_become_one(text: str) -> None:
     assert may_become_backchannel(text, BACKCHANNELS)
