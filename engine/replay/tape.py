@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from engine.core.commands import Commands
+from engine.core.commands import Commands, ResumePlayout
 from engine.core.events import Event, PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, TransportResumed
 from engine.core.state import State
 from engine.core.units import ENGINE_HZ, SECOND
@@ -121,6 +121,7 @@ class _Run:
         self.pcm = bytearray()
         self.end: int | None = None
         """Where in the file its last piece ended."""
+        self.paused = False
 
 
 class SoundRecorder:
@@ -169,9 +170,12 @@ class SoundRecorder:
             self._caller = max(self._caller, now)
         self._turn_over()
         if isinstance(event, PlayoutAdvanced | PlayoutPaused | PlayoutDone | PlayoutCleared):
-            self._hear(event.run, event.heard_ns, now)
+            self._hear(event, now)
             if isinstance(event, PlayoutDone | PlayoutCleared):
                 self._runs.pop(event.run, None)
+        for command in commands:
+            if isinstance(command, ResumePlayout) and command.run in self._runs:
+                self._runs[command.run].paused = False
 
     def close(self) -> None:
         """Write what is left."""
@@ -179,12 +183,13 @@ class SoundRecorder:
         self._window = array("h")
         self._tape.close()
 
-    def _hear(self, run: int, heard_ns: int, now: int) -> None:
-        """This much of a run has been heard by now: its new part ends here."""
-        sent = self._runs.get(run)
+    def _hear(self, event: PlayoutAdvanced | PlayoutPaused | PlayoutDone | PlayoutCleared, now: int) -> None:
+        """So much of a run has been heard by now: its new part ends here. What a pause was late for was heard before it."""
+        sent = self._runs.get(event.run)
         if sent is None:
             return
-        size = 2 * (heard_ns * self._rate_hz // SECOND - sent.first)
+        was_paused, sent.paused = sent.paused, isinstance(event, PlayoutPaused)
+        size = 2 * (event.heard_ns * self._rate_hz // SECOND - sent.first)
         piece = bytes(sent.pcm[: max(size, 0)])
         if not piece:
             return
@@ -192,7 +197,8 @@ class SoundRecorder:
         sent.first += len(piece) // 2
         sound = sent.converter.push(piece)
         start = now - len(sound) // 2
-        if sent.end is not None and abs(start - sent.end) < JOIN_SAMPLES:
+        late = was_paused and isinstance(event, PlayoutCleared)
+        if sent.end is not None and (late or abs(start - sent.end) < JOIN_SAMPLES):
             start = sent.end
         self._place(1, start, sound)
         sent.end = start + len(sound) // 2

@@ -1,12 +1,21 @@
 """`engine replay`, `diff`, `explain`, `redact`: what a person sees of a recorded call."""
 
+import subprocess
+import sys
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.__main__ import main
+from engine._codec import Resampler
+from engine.transports.wav import read_wav
 from tests.replay.record import CALL, record
 from tests.replay.test_verify import rewritten
+from tests.transports.pulse import pulse
+
+SPEECH = Path(__file__).parent.parent / "fixtures" / "audio"
 
 
 def test_a_replay_shows_each_step_with_what_it_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +85,31 @@ def test_a_redacted_call_cannot_be_explained_and_says_why(tmp_path: Path, capsys
 def test_sound_that_was_not_recorded_cannot_be_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", "--audio", str(record(tmp_path / "call.jsonl"))]) == 2
     assert f"cannot read {tmp_path / 'call.wav'}: No such file" in capsys.readouterr().err
+
+
+def test_the_sound_recorded_beside_a_call_is_played_while_it_is_walked(tmp_path: Path) -> None:
+    path = record(tmp_path / "call.jsonl")
+    sides = np.zeros((5 * 16_000, 2), np.int16)
+    for name, side, start in (("short-023", 1, 8_000), ("short-011", 0, 48_000)):
+        said = read_wav(SPEECH / f"{name}.wav")
+        sides[start : start + len(said.pcm) // 2, side] = np.frombuffer(said.pcm, np.int16)
+    with wave.open(str(path.with_suffix(".wav")), "wb") as file:
+        file.setparams((2, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(sides.tobytes())
+    with pulse(tmp_path) as server:
+        recording = server.record(tmp_path / "heard.raw")
+        command = [sys.executable, "-m", "engine", "replay", "--audio", str(path)]
+        walked = subprocess.run(command, env=server.environ, capture_output=True, text=True)
+        recording.terminate()
+        recording.wait()
+    assert (walked.returncode, walked.stderr) == (0, "")
+    assert 'asr final "I need a slot on Monday."' in walked.stdout
+    heard = np.frombuffer(Resampler(48_000, 16_000).push((tmp_path / "heard.raw").read_bytes()), np.int16).astype(float)
+    both = np.trim_zeros(sides.sum(axis=1)).astype(float)
+    size = 1 << (len(heard) + len(both)).bit_length()
+    place = int(np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(both, size))).argmax())
+    there = heard[place : place + len(both)]
+    assert there @ both / np.sqrt((there @ there) * (both @ both)) > 0.95, "both sides, each in its place"
 
 
 MONO = bytes.fromhex(

@@ -8,7 +8,16 @@ import pytest
 from msgspec.structs import replace
 
 from engine._codec import Resampler
-from engine.core.events import Event, PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, TransportResumed
+from engine.core.commands import Order, ResumePlayout
+from engine.core.events import (
+    Event,
+    PlayoutAdvanced,
+    PlayoutCleared,
+    PlayoutDone,
+    PlayoutPaused,
+    TimerFired,
+    TransportResumed,
+)
 from engine.core.reduce import begin
 from engine.core.units import MS
 from engine.replay import tape
@@ -37,8 +46,8 @@ class Call:
     def send(self, run: int, start_ms: int, ms: int, value: int) -> None:
         self.recorder.agent(run, 16 * start_ms, array("h", [value] * 16 * ms).tobytes())
 
-    def tell(self, at_ms: int, event: Event) -> None:
-        self.recorder(event, begin(), replace(begin(), at=at_ms * MS), ())
+    def tell(self, at_ms: int, event: Event, *commands: Order) -> None:
+        self.recorder(event, begin(), replace(begin(), at=at_ms * MS), commands)
 
     def sound(self) -> tuple[list[int], list[int]]:
         """Caller and agent, one value for each millisecond."""
@@ -81,6 +90,25 @@ def test_after_a_pause_it_goes_on_from_the_sample_last_heard(call: Call) -> None
     call.tell(1_200, PlayoutDone(run=1, heard_ns=300 * MS))
     _, agent = call.sound()
     assert agent == [0] * 100 + [7] * 100 + [0] * 800 + [8] * 200 + [0] * 800
+
+
+def test_what_the_ear_heard_before_the_pause_reached_it_stands_before_the_pause(call: Call) -> None:
+    call.hear(2_000)
+    call.send(1, 0, 400, 7)
+    call.tell(300, PlayoutPaused(run=1, heard_ns=200 * MS))
+    call.tell(900, PlayoutCleared(run=1, heard_ns=250 * MS))
+    _, agent = call.sound()
+    assert agent == [0] * 100 + [7] * 250 + [0] * 1_650
+
+
+def test_what_was_heard_after_a_pause_was_over_is_not_taken_for_that(call: Call) -> None:
+    call.hear(2_000)
+    call.send(1, 0, 400, 7)
+    call.tell(300, PlayoutPaused(run=1, heard_ns=200 * MS))
+    call.tell(800, TimerFired(), ResumePlayout(run=1))
+    call.tell(900, PlayoutCleared(run=1, heard_ns=250 * MS))
+    _, agent = call.sound()
+    assert agent == [0] * 100 + [7] * 200 + [0] * 550 + [7] * 50 + [0] * 1_100
 
 
 def test_reports_that_jitter_leave_no_gap(call: Call) -> None:
