@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard engine/_*.pyx engine/_*.h)
 
-.PHONY: run test audit test-vendors lint simulate mutants bench docs clean
+.PHONY: run test audit test-vendors test-pythons lint simulate mutants bench docs clean
 
 run: $(VENV)/.installed
 	$(BIN)/engine serve
@@ -20,6 +20,11 @@ test: $(VENV)/.dev
 # The vendors' own clients against the simulated providers. Heavy, so not a part of `test`. Says so where they cannot be had.
 test-vendors: $(VENV)/.dev
 	VENV=$(VENV) .ci/vendors
+
+# The same digests on every Python: the rules, the journal, the runtime, the audio core on those that are installed, or named in
+# PYTHONS="python3.12 /opt/python/bin/python3".
+test-pythons:
+	.ci/pythons $(PYTHONS)
 
 # Dependencies with known vulnerabilities. Needs PyPI; says so where it cannot be reached.
 audit: $(VENV)/.dev
@@ -62,4 +67,4 @@ docs: $(VENV)/.dev
 	$(BIN)/engine config --reference > docs/settings.md
 
 clean:
-	rm -rf build dist *.egg-info engine/*.so $(VENV)
+	rm -rf build dist *.egg-info engine/*.so $(VENV) .venv-pythons

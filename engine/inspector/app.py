@@ -20,7 +20,7 @@ from engine.errors import JournalError
 from engine.inspector import sound, stream
 from engine.inspector.fold import Fold
 from engine.inspector.shelf import Shelf, figures
-from engine.replay.explain import verdicts
+from engine.replay.explain import problems
 from engine.replay.journal import LINE_BYTES_MAX, Step, shown
 from engine.replay.keeper import sound_of
 from engine.replay.notation import write_command, write_event
@@ -165,7 +165,7 @@ class Inspector:
                 "faithful": fold.faithful,
                 "answers": answers,
                 "interruptions": story.interruptions,
-                "verdicts": list(verdicts(story)),
+                "problems": problems(story),
                 "stale": story.stale,
                 "late_ms": story.late_ns_max / MS,
                 "figures": figures(fold),
@@ -175,8 +175,7 @@ class Inspector:
     async def step(self, request: Request) -> Response:
         """One step: its line as it is, in words, and what it changed."""
         path, fold, _ = self._open(request)
-        offset = request.query_params.get("offset", "")
-        raw = _line_at(path, int(offset) if offset.isdecimal() and len(offset) < 16 else -1)
+        raw = _line_at(path, _count(request.query_params.get("offset", ""), -1))
         entry = msgspec.json.decode(raw)
         if not raw.startswith(b'{"kind":"event"'):
             return _json({"entry": entry, "fact": "", "orders": [], "changes": [], "folded": fold.steps})
@@ -200,9 +199,15 @@ class Inspector:
         return FileResponse(sound_of(path), media_type="audio/wav")
 
     async def peaks(self, request: Request) -> Response:
-        """The recorded sound's outline, one pair of bytes for each 20 ms."""
+        """The recorded sound's outline, one pair of bytes for each 20 ms, from one of them on."""
         path, _, _ = self._open(request)
-        return Response(await sound.peaks(sound_of(path)), media_type="application/octet-stream")
+        outline = await sound.peaks(sound_of(path), _count(request.query_params.get("from", "0"), 0))
+        return Response(outline, media_type="application/octet-stream")
+
+
+def _count(text: str, otherwise: int) -> int:
+    """A number from the address; nonsense is the other one."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 16 else otherwise
 
 
 def _line_at(path: Path, offset: int) -> bytes:

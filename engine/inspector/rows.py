@@ -149,8 +149,7 @@ class Rows:
         if type(entry) is StepRow:
             self._step(entry, offset)
         elif type(entry) is ActivityRow:
-            text = f"{entry.what} {msgspec.json.encode(entry.data).decode() if entry.data else ''}".strip()
-            self._add(f"~{entry.source}", entry.at, 0, entry.run, 0, NAN, text, offset, 0)
+            self._add(f"~{entry.source}", entry.at, 0, entry.run, 0, NAN, _activity_text(entry), offset, 0)
         elif type(entry) is FooterRow:
             self.over = "complete"
         elif type(entry) is TornRow:
@@ -218,6 +217,13 @@ def _text(fact: Fact) -> str:
     if fact.kind:
         return f"{fact.stage} {fact.provider}: {fact.kind}"
     return fact.output or fact.digit or fact.reason or fact.by or fact.target or fact.clock
+
+
+def _activity_text(entry: ActivityRow) -> str:
+    values = (
+        f"{name}={value:.1f}" if type(value) is float else f"{name}={value}" for name, value in entry.data.items()
+    )
+    return " ".join((entry.what, *values))
 
 
 def _order_text(order: Order) -> str:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from engine.core.units import MS
 from engine.errors import JournalError
 from engine.inspector.fold import Fold
-from engine.replay.explain import latencies, verdicts
+from engine.replay.explain import latencies, problems
 from engine.replay.journal import Header
 from engine.replay.keeper import sound_of
 from engine.replay.reader import UNREADABLE, Journal, is_live, journals
@@ -29,6 +29,8 @@ FOLDS_MAX = 8
 LISTED_MAX = 2_000
 SUMMED_BYTES_MAX = 4 * 1024 * 1024
 """Longer calls are summed up when somebody opens them."""
+LIVING_MAX = 64
+"""Calls under way that are summed up."""
 SEARCH_BYTES = 1024 * 1024
 
 
@@ -83,6 +85,8 @@ class Shelf:
         self.place = place
         self._folds: dict[str, Fold] = {}
         self._figures: dict[tuple[str, int], Figures] = {}
+        self._living: dict[str, Fold] = {}
+        """Calls under way, as far as they were summed up at the last look."""
 
     def paths(self) -> list[Path]:
         """Newest first."""
@@ -148,17 +152,26 @@ class Shelf:
         return fold
 
     async def sum_up(self, entries: list[Entry], budget_s: float) -> None:
-        """Fill in the figures of short calls that have ended, newest first, as many as there is time for."""
+        """Fill in the figures, newest call first, as many as there is time for: of a call that has ended once, of a live one each time."""
         loop = asyncio.get_running_loop()
         until = loop.time() + budget_s
+        living = {entry.name for entry in [entry for entry in entries if entry.live][:LIVING_MAX]}
         for entry in entries:
-            if entry.figures or entry.live or entry.problem or entry.redacted or entry.size > SUMMED_BYTES_MAX:
+            held = self._living.get(entry.name)
+            long = entry.size > SUMMED_BYTES_MAX and not held
+            many = entry.live and entry.name not in living
+            if entry.figures or entry.problem or entry.redacted or long or many:
                 continue
             if loop.time() >= until or (path := self.path(entry.name)) is None:
-                return
-            fold = Fold(path, faithful=True)
+                break
+            fold = held or Fold(path, faithful=True)
             await fold.advance()
-            entry.figures = self._figures[entry.name, entry.size] = figures(fold)
+            entry.figures = figures(fold)
+            if entry.live:
+                self._living[entry.name] = fold
+            else:
+                self._figures[entry.name, entry.size] = entry.figures
+        self._living = {name: fold for name, fold in self._living.items() if name in living}
 
 
 def figures(fold: Fold) -> Figures:
@@ -169,7 +182,7 @@ def figures(fold: Fold) -> Figures:
         median_ms=median(waits) / MS if waits else None,
         worst_ms=max(waits) / MS if waits else None,
         interruptions=sum(1 for each in fold.story.interruptions if each.outcome in ("interrupted", "cancelled")),
-        problems=sum(1 for _ in verdicts(fold.story)),
+        problems=len(problems(fold.story)),
         broken=bool(fold.broken),
     )
 

@@ -13,14 +13,15 @@ SLICE_BUCKETS = 3_000
 """A minute of sound at a time, then others may go on."""
 
 
-async def peaks(path: Path) -> bytes:
+async def peaks(path: Path, first: int = 0) -> bytes:
     """Loudest sample of each 20 ms: caller, agent, caller, agent …, one byte each, square root of full scale, so that quiet shows.
 
-    Raises OSError, JournalError for a file that is not what a recorder wrote.
+    first: the first 20 ms to be told; past the end there is nothing. Raises OSError, JournalError for a file that is not what a recorder wrote.
     """
     parts: list[bytes] = []
     with opened(path) as file:
         frames = round(file.getframerate() * BUCKET_S)
+        file.setpos(min(first * frames, file.getnframes()))
         while data := file.readframes(frames * SLICE_BUCKETS):
             parts.append(_outline(samples_of(data), frames))
             await asyncio.sleep(0)

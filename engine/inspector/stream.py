@@ -16,8 +16,8 @@ SLICE_LINES = 1_000
 """Lines taken without a rest: about 4 ms."""
 POLL_S = 0.04
 """Between two looks at a growing file. With the writer's own pace (0.05 s) a page is 0.1 s behind at worst."""
-FOLD_S = 0.25
-"""Folding between two pieces that tell how far it is."""
+FOLD_S = 0.1
+"""Folding between two looks at a file that grows, while there is much to fold."""
 
 
 async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
@@ -39,6 +39,8 @@ async def pieces(path: Path, fold: Fold) -> AsyncIterator[bytes]:
             grown = take(file, rows, ROWS_MAX) or len(rows) > 0
             if not living and not rows.over and not grown:
                 rows.over = "torn: it ends without a footer"
+            if grown:
+                yield rows.piece(folded=fold.steps, live=living)
             folded = await fold.advance(FOLD_S)
             if grown or not living or not folded:
                 yield rows.piece(folded=fold.steps, live=living, done=folded and not living)

@@ -5,7 +5,7 @@ from statistics import median
 
 from engine.core.units import MS, SECOND
 from engine.replay.lexer import quoted
-from engine.replay.story import LATE_NS, Answer, Interruption, Owner, Story, Stretch
+from engine.replay.story import LATE_NS, Answer, Interruption, Owner, Story, Stretch, Trouble
 
 SLOW_NS = 1 * SECOND
 """An answer that takes longer gets a verdict. People leave 0.2 s between turns and notice a second."""
@@ -143,24 +143,30 @@ def _counts(story: Story) -> Iterator[str]:
     stale = sum(story.stale.values())
     kinds = ", ".join(f"{name} {count}" for name, count in sorted(story.stale.items()))
     yield f"stale facts dropped: {stale:,}" + (f" ({kinds})" if stale else "")
-    yield f"latest timer: {story.late_ns_max / MS:.1f} ms late" + (
-        f" at {seconds(story.late_at)}" if story.late_ns_max else ""
-    )
+    if story.late_ns_max:
+        yield f"latest timer: {story.late_ns_max / MS:.1f} ms late at {seconds(story.late_at)}"
 
 
 def verdicts(story: Story) -> Iterator[str]:
     """One sentence for each problem, in the order of the call."""
-    found = [(answer.began_at, verdict) for answer in story.answers if (verdict := _verdict(answer))]
-    found += [(trouble.at, f"{seconds(trouble.at)}: {trouble.what}") for trouble in story.troubles]
-    found += [(contest.onset_at, verdict) for contest in story.interruptions if (verdict := _false_alarm(contest))]
+    return (problem.what for problem in problems(story))
+
+
+def problems(story: Story) -> list[Trouble]:
+    """Everything that should not be, in the order of the call: at the caller's last sound where an answer took too long."""
+    found = [Trouble(_asked_at(answer), verdict) for answer in story.answers if (verdict := _verdict(answer))]
+    found += [Trouble(trouble.at, f"{seconds(trouble.at)}: {trouble.what}") for trouble in story.troubles]
+    found += [
+        Trouble(contest.onset_at, verdict) for contest in story.interruptions if (verdict := _false_alarm(contest))
+    ]
     if story.late_ns_max > LATE_NS:
-        found.append(
-            (
-                story.late_at,
-                f"{seconds(story.late_at)}: a timer came {milliseconds(story.late_ns_max)} ms late: the process had no time",
-            )
-        )
-    yield from (verdict for _, verdict in sorted(found, key=lambda each: each[0]))
+        late = f"a timer came {milliseconds(story.late_ns_max)} ms late: the process had no time"
+        found.append(Trouble(story.late_at, f"{seconds(story.late_at)}: {late}"))
+    return sorted(found, key=lambda trouble: trouble.at)
+
+
+def _asked_at(answer: Answer) -> int:
+    return answer.quiet_at if answer.quiet_at is not None else answer.began_at
 
 
 def _verdict(answer: Answer) -> str:

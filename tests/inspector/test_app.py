@@ -137,7 +137,8 @@ def test_the_story_is_told_with_its_waterfalls(client: Client) -> None:
         "synthesizer",
         "transport",
     ]
-    assert story["verdicts"] == ["turn 1: 730 ms of 1,060 ms is the model's (model) first token"]
+    verdict = "turn 1: 730 ms of 1,060 ms is the model's (model) first token"
+    assert story["problems"] == [{"at": story["answers"][1]["quiet_at"], "what": verdict}]
 
 
 def test_a_step_shows_its_line_and_what_it_changed(client: Client, folder: Path) -> None:
@@ -249,7 +250,7 @@ def test_a_redacted_call_can_be_walked_without_its_states(folder: Path) -> None:
     assert story["faithful"] is False
 
 
-def test_a_live_call_is_streamed_until_it_ends(folder: Path) -> None:
+def test_a_live_call_is_summed_up_and_streamed_until_it_ends(folder: Path) -> None:
     """The file is whole when the stream is read to its end; it was live when the list was read."""
     lines = (folder / "one.jsonl").read_bytes().splitlines(keepends=True)
     sheet = Sheet(folder / "live.jsonl")
@@ -259,9 +260,15 @@ def test_a_live_call_is_streamed_until_it_ends(folder: Path) -> None:
     with Client(folder / "live.jsonl") as client:
         (call,) = client.get("/api/calls").json()["calls"]
         assert call["live"] is True
+        assert call["figures"]["turns"] == 0
         for line in lines[10:-1]:
             sheet.write(line)
+        sheet.flush()
+        (grown,) = client.get("/api/calls").json()["calls"]
+        assert (grown["live"], grown["figures"]["turns"], grown["figures"]["median_ms"]) == (True, 1, 1060.0)
         sheet.close(lines[-1])
+        (ended,) = client.get("/api/calls").json()["calls"]
+        assert (ended["live"], ended["figures"]) == (False, grown["figures"])
         found = list(pieces(client.get(f"/api/calls/{call['name']}/rows").content))
     assert sum(head["rows"] for head, _ in found) == 28
     assert found[-1][0]["over"] == "complete"

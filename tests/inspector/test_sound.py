@@ -28,6 +28,17 @@ def test_each_channel_has_its_loudest_sample_of_every_20_ms(tmp_path: Path) -> N
     assert list(outline) == [255, 0, 0, 0, 0, 127]
 
 
+def test_the_outline_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    samples = np.repeat(np.array([[8_192, 0], [0, 8_192], [0, 32_767]], np.int16), 320, axis=0)
+    path = written(tmp_path / "call.wav", samples)
+    assert [list(asyncio.run(peaks(path, first))) for first in (1, 2, 3, 10**15)] == [
+        [0, 127, 0, 254],
+        [0, 254],
+        [],
+        [],
+    ]
+
+
 def test_a_long_sound_is_read_in_pieces(tmp_path: Path) -> None:
     samples = np.ones((3_500 * 320, 2), np.int16)
     assert len(asyncio.run(peaks(written(tmp_path / "call.wav", samples)))) == 7_000

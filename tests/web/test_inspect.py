@@ -17,6 +17,7 @@ from engine.inspector import create_inspector
 from engine.replay.journal import Chain, Footer
 from engine.replay.reader import Journal
 from engine.replay.sheet import Scribe, Sheet
+from engine.replay.tape import Tape
 from engine.server.gate import is_local
 from engine.server.pages import SecurityHeaders
 from tests.replay.record import CALL, record
@@ -95,6 +96,10 @@ def test_the_list_leads_to_a_call_and_back(tmp_path: Path) -> None:
         await opened(page)
         assert "730 ms of 1,060 ms is the model's (model) first token" in await page.locator(".verdicts").inner_text()
         assert await page.locator(".waterfalls .answer").count() == 2
+        await page.locator(".verdicts button").click()
+        await page.wait_for_function(
+            "() => inspector.open.table.at[inspector.selected] >= 3450 && inspector.lanes.to < 6000"
+        )
         await page.keyboard.press("Escape")
         await page.wait_for_selector("#calls a")
         await page.keyboard.press("/")
@@ -296,6 +301,35 @@ def test_recorded_sound_is_drawn_and_plays_in_step(tmp_path: Path) -> None:
         await page.keyboard.press("Escape")
 
     look(tmp_path, walk)
+
+
+def test_the_sound_of_a_live_call_grows_on_the_page(tmp_path: Path) -> None:
+    lines = record(tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "live").mkdir()
+    scribe = Scribe()
+    sheet, tape = Sheet(tmp_path / "live" / "call.jsonl", scribe=scribe), Tape(tmp_path / "live" / "call.wav", scribe)
+    for line in lines[:6]:
+        sheet.write(line)
+    tape.write(array("h", [9_000, 0] * 16_000).tobytes())
+
+    async def walk(page: Page) -> None:
+        await page.locator("#calls .live").wait_for()
+        await page.get_by_text("CA123").click()
+        await page.wait_for_function("() => inspector.lanes.peaks?.length === 100")
+        tape.write(array("h", [0, 9_000] * 16_000).tobytes())
+        await page.wait_for_function("() => inspector.lanes.peaks.length === 200")
+        for line in lines[6:-1]:
+            sheet.write(line)
+        tape.write(array("h", [9_000, 0] * 16_000).tobytes())
+        tape.close()
+        sheet.close(lines[-1], 0)
+        await page.wait_for_function("() => inspector.lanes.peaks.length === 300")
+        assert await page.evaluate("[25, 75, 125].map((n) => inspector.lanes.peaks[2 * n])") == [133, 0, 133]
+
+    try:
+        look(tmp_path / "live", walk)
+    finally:
+        scribe.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

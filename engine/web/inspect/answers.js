@@ -7,6 +7,7 @@ import { ms, whole } from "./numbers.js";
 const OWNERS = ["endpointing", "recogniser", "model", "tool", "retry", "chunking", "synthesizer", "transport"];
 const SLOW = 1e9;
 const VERDICTS = 200;
+const SHOWN = 1500; // milliseconds from a problem on
 const SLICE = 6; // milliseconds of a frame spent on building answers
 
 export class Answers {
@@ -33,9 +34,10 @@ export class Answers {
       this.pane.replaceChildren(this.verdicts, this.legend, this.list, this.none);
     }
     this.story = story;
-    const said = [...(story.parted ? [`Told up to here; ${story.parted}`] : []), ...story.verdicts.slice(0, VERDICTS)];
-    if (story.verdicts.length > VERDICTS) said.push(`and ${whole(story.verdicts.length - VERDICTS)} more: engine explain tells them all`);
-    this.fill(this.verdicts, said.map((text) => ["", text]));
+    const said = story.problems.slice(0, VERDICTS).map(({ at, what }) => ["", what, at]);
+    if (story.parted) said.unshift(["", `Told up to here; ${story.parted}`]);
+    if (story.problems.length > VERDICTS) said.push(["", `and ${whole(story.problems.length - VERDICTS)} more: engine explain tells them all`]);
+    this.fill(this.verdicts, said);
     const used = new Set(story.answers.flatMap((answer) => answer.stretches.map((stretch) => stretch.owner)));
     this.fill(this.legend, OWNERS.filter((owner) => used.has(owner)).map((owner) => [`own ${owner}`, owner]));
     this.none.hidden = story.answers.length > 0;
@@ -49,7 +51,17 @@ export class Answers {
     if (list.dataset.written === written) return;
     list.dataset.written = written;
     list.hidden = !lines.length;
-    list.replaceChildren(...lines.map(([name, text]) => el("li", name, text)));
+    list.replaceChildren(...lines.map(([name, text, at]) => (at === undefined ? el("li", name, text) : this.way(text, at))));
+  }
+
+  // A sentence that leads to its place in the call.
+  way(text, at) {
+    const item = el("li", "");
+    const button = el("button", "", text);
+    button.type = "button";
+    button.addEventListener("click", () => this.look(at / 1e6, at / 1e6 + SHOWN));
+    item.append(button);
+    return item;
   }
 
   // Answers from one on: as many as there is time for in this frame, the others in the next.

@@ -8,7 +8,7 @@ const AXIS = 26;
 const GAP = 4;
 const MAP = 34;
 const LABELS = 92;
-const LABELS_NARROW = 56;
+const LABELS_NARROW = 60;
 const NARROW = 640;
 const SPAN_MIN = 20; // milliseconds over the whole width: a millisecond is tens of pixels wide
 const LANES = [
@@ -46,7 +46,7 @@ export class Lanes {
     this.fit();
   }
 
-  setPeaks(bytes) { this.peaks = bytes; this.mapped = -1; this.resize(); }
+  setPeaks(bytes) { const first = !this.peaks; this.peaks = bytes; if (first) this.resize(); else this.redraw(); }
 
   restyle() {
     const style = getComputedStyle(document.documentElement);

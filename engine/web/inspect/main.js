@@ -19,6 +19,8 @@ const events = new Events($("rows"), $("filter"), $("count"), { select: (row) =>
 const answers = new Answers($("answers"), { look: (from, to) => look(from, to), point: (marked) => { lanes.marked = marked; lanes.redraw(); } });
 const player = new Player($("sound"), $("play"), { moved: (ms) => moved(ms) });
 
+const OUTLINE = 1000; // milliseconds between two looks at the sound of a live call: it is written once a second
+
 let open = null; // {name, table, model, stop, live, folded}
 let selected = -1;
 let following = true;
@@ -76,9 +78,21 @@ async function json(url, call) {
   return body;
 }
 
+// The outline of the sound, as far as it is recorded; of a live call again and again, each time from where the last one ended.
 async function outline(call) {
-  const answer = await fetch(`api/calls/${call.name}/peaks`, { signal: call.stop.signal });
-  if (answer.ok && open === call) lanes.setPeaks(new Uint8Array(await answer.arrayBuffer()));
+  const last = Boolean(call.over);
+  const held = lanes.peaks ?? new Uint8Array();
+  const answer = await fetch(`api/calls/${call.name}/peaks?from=${held.length / 2}`, { signal: call.stop.signal }).catch(() => null);
+  if (open !== call) return;
+  if (answer?.ok) lanes.setPeaks(joined(held, new Uint8Array(await answer.arrayBuffer())));
+  if (!last) setTimeout(() => { if (open === call) outline(call); }, OUTLINE);
+}
+
+function joined(one, other) {
+  const both = new Uint8Array(one.length + other.length);
+  both.set(one);
+  both.set(other, one.length);
+  return both;
 }
 
 function take(call, piece) {
