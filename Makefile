@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard engine/_*.pyx engine/_*.h)
+SOURCES := pyproject.toml setup.py $(wildcard engine/_*.pyx engine/_*.h engine/adapters/_*.pyx engine/adapters/_*.h)
 
 .PHONY: run test audit test-vendors test-pythons lint simulate mutants bench docs clean
 

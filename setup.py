@@ -1,4 +1,4 @@
-"""Build the one compiled module; everything else is said in pyproject.toml.
+"""Build the two compiled modules; everything else is said in pyproject.toml.
 
 Three switches, read from the environment, and no more:
     ENGINE_DEBUG=1     bounds checks, assertions and no optimisation, in a build folder of its own
@@ -26,21 +26,25 @@ if SANITIZE:
 if NATIVE:
     compile_args += ["-march=native"]
 
-extension = Extension(
-    "engine._codec",
-    sources=["engine/_codec.pyx"],
-    # Named, or they would be missing from the source distribution.
-    depends=[
-        "engine/_codec.pyx",
-        *(f"engine/_{part}.h" for part in ("codec", "kernels", "resample", "playout", "conceal")),
-    ],
-    extra_compile_args=compile_args,
-    extra_link_args=link_args,
-)
+
+def extension(module: str, *headers: str) -> Extension:
+    """A module, with the headers that are its own: named, or they would be missing from the source distribution."""
+    source = f"{module.replace('.', '/')}.pyx"
+    return Extension(
+        module, [source], depends=[source, *headers], extra_compile_args=compile_args, extra_link_args=link_args
+    )
+
+
+extensions = [
+    extension(
+        "engine._codec", *(f"engine/_{part}.h" for part in ("codec", "kernels", "resample", "playout", "conceal"))
+    ),
+    extension("engine.adapters._silero", "engine/adapters/_silero.h", "engine/adapters/_silero_step.h"),
+]
 
 setup(
     ext_modules=cythonize(
-        [extension],
+        extensions,
         build_dir=str(Path("build") / ("cython-debug" if DEBUG else "cython")),
         compiler_directives={
             "language_level": 3,

