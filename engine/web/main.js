@@ -3,13 +3,13 @@
 import { Call } from "./call.js";
 import { Loudspeaker, Peer, peersCan } from "./peer.js";
 import { Ring } from "./ring.js";
-import { Microphone, Speaker, microphoneTrouble } from "./sound.js";
+import { Microphone, Speaker, soundTrouble } from "./sound.js";
 import { Times } from "./times.js";
 import { Words } from "./words.js";
 
 const TEXT_ONLY_HZ = 16000;
 const PHASES = {
-  Idle: ["Your turn", "Speak whenever you like."],
+  Idle: ["Your turn", ""],
   Listening: ["Listening", ""],
   Transcribing: ["Transcribing", ""],
   Generating: ["Thinking", ""],
@@ -51,6 +51,7 @@ function show(state, status) {
     $("phase").textContent = "Connecting";
     $("hint").textContent = "";
   }
+  $("way").disabled = state !== "idle";
   ring.set(state === "live");
 }
 
@@ -63,7 +64,12 @@ function showPhase({ phase }) {
   const [name, hint] = PHASES[phase] || [phase, ""];
   document.body.dataset.phase = phase;
   $("phase").textContent = name;
-  $("hint").textContent = hint;
+  $("hint").textContent = phase === "Idle" ? howToSpeak() : hint;
+}
+
+function howToSpeak() {
+  if (muted) return "You are muted.";
+  return pushing ? "Hold the button or the space bar, and speak." : "Speak whenever you like.";
 }
 
 function showMessage(message) {
@@ -87,7 +93,8 @@ function showMessage(message) {
 
 // Beginning and ending.
 
-async function begin(wantsMicrophone, way = $("way").value) {
+async function begin(wantsMicrophone) {
+  const way = $("way").value;
   notice("");
   words.clear();
   times.clear();
@@ -110,7 +117,7 @@ async function begin(wantsMicrophone, way = $("way").value) {
     await close();
     $("empty").hidden = !words.isEmpty;
     show("idle", "Not connected");
-    notice(microphoneTrouble(error));
+    notice(soundTrouble(error));
     return;
   }
   if (mine.over) return; // hung up while the browser asked
@@ -139,7 +146,8 @@ function byPeer(wantsMicrophone) {
   mine.addEventListener("hush", ({ detail }) => loudspeaker.flush(detail));
   mine.addEventListener("failed", async () => {
     await close();
-    await begin(wantsMicrophone, "websocket");
+    $("way").value = "websocket"; // for the next call too: there, finding out would take as long
+    await begin(wantsMicrophone);
     words.remark("WebRTC finds no way to the server. The call goes over a WebSocket.");
   });
   return mine;
@@ -211,8 +219,9 @@ function applySwitches() {
   $("mute").setAttribute("aria-pressed", muted);
   $("push").setAttribute("aria-pressed", pushing);
   $("hold").hidden = !pushing;
-  $("hold").dataset.held = held;
-  $("hold").textContent = held ? "Listening to you" : "Hold to talk";
+  $("hold").setAttribute("aria-pressed", held);
+  $("hold").textContent = muted ? "Muted" : held ? "Listening to you" : "Hold to talk";
+  if (document.body.dataset.phase === "Idle" && call?.live) $("hint").textContent = howToSpeak();
   document.body.dataset.open = isOpen();
   microphone?.set(isOpen());
 }
@@ -242,6 +251,10 @@ $("hold").addEventListener("pointerdown", (event) => {
 for (const type of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) {
   $("hold").addEventListener(type, () => hold(false));
 }
+$("hold").addEventListener("click", ({ detail }) => {
+  if (!detail) hold(!held); // no pointer's click: the Enter key, or a screen reader, which can press but not hold
+});
+$("hold").addEventListener("keydown", (event) => event.repeat && event.preventDefault());
 $("hold").addEventListener("contextmenu", (event) => event.preventDefault());
 
 const isTyping = (event) => event.target.matches("input, select, textarea");
@@ -285,7 +298,7 @@ $("devices").addEventListener("change", async ({ target }) => {
     await call?.use?.(microphone.track);
     notice("");
   } catch (error) {
-    notice(microphoneTrouble(error));
+    notice(soundTrouble(error));
   }
 });
 navigator.mediaDevices?.addEventListener?.("devicechange", listDevices);

@@ -5,8 +5,8 @@ export const RATES_HZ = [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000];
 
 const WISHES = { channelCount: 1, noiseSuppression: true, autoGainControl: true };
 
-/** What went wrong with a microphone, in words. */
-export function microphoneTrouble(error) {
+/** What went wrong with the sound, in words. */
+export function soundTrouble(error) {
   if (!window.isSecureContext) {
     return "Browsers give a microphone only to pages over https or on this machine. Open the page as https:// or as http://localhost.";
   }
@@ -16,6 +16,7 @@ export function microphoneTrouble(error) {
       NotFoundError: "There is no microphone. Plug one in, or type below.",
       NotReadableError: "Another program holds the microphone. Close it, then start again.",
       OverconstrainedError: "The chosen microphone is gone. Choose another one.",
+      NetworkError: "The server cannot be reached, so the page's sound does not load. Try again in a moment.",
       NotSupportedError: "This browser cannot use this microphone's sample rate. Set the device to 48 kHz, or use Chrome or Safari.",
     }[error.name] || `The microphone cannot be used: ${error.message || error.name}. You can type below instead.`
   );
@@ -23,7 +24,10 @@ export function microphoneTrouble(error) {
 
 async function load(context, name) {
   if (!context.audioWorklet) throw new DOMException("no AudioWorklet", "SecurityError");
-  await context.audioWorklet.addModule(new URL(`./${name}.worklet.js`, import.meta.url));
+  const script = new URL(`./${name}.worklet.js`, import.meta.url);
+  await context.audioWorklet.addModule(script).catch(() => {
+    throw new DOMException(script.href, "NetworkError"); // a browser says no more than that it was aborted
+  });
 }
 
 /** The caller's microphone. `onframe(samples, level)` is called 50 times a second with an ArrayBuffer of 16-bit samples. */

@@ -42,6 +42,17 @@ class Served(Struct, frozen=True):
     def ws(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
+    def cut(self) -> None:
+        """Break off all connections, without a goodbye."""
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()
+
+    def vanish(self) -> None:
+        """Listen no more, and cut."""
+        for listening in self.server.servers:
+            listening.close()
+        self.cut()
+
 
 @asynccontextmanager
 async def serving(config: Config) -> AsyncIterator[Served]:

@@ -89,10 +89,21 @@ def demo(folder: Path) -> Agent:
 
 @asynccontextmanager
 async def visiting(
-    agent: Agent, sound: Path | None = None, viewport: ViewportSize = DESK, *, allowed: bool = True, **environ: str
+    agent: Agent,
+    sound: Path | None = None,
+    viewport: ViewportSize = DESK,
+    *,
+    allowed: bool = True,
+    autoplay: bool = True,
+    **environ: str,
 ) -> AsyncIterator[Visit]:
-    """A visitor with a browser. sound: what the microphone hears; allowed: whether the page may use it."""
-    arguments = ["--use-fake-device-for-media-stream", "--autoplay-policy=no-user-gesture-required"]
+    """A visitor with a browser.
+
+    sound:    what the microphone hears; allowed: whether the page may use it.
+    autoplay: whether the page may be heard before anything is pressed.
+    """
+    policy = "no-user-gesture-required" if autoplay else "document-user-activation-required"
+    arguments = ["--use-fake-device-for-media-stream", f"--autoplay-policy={policy}"]
     if allowed:
         arguments.append("--use-fake-ui-for-media-stream")
     if sound:

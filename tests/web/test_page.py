@@ -15,6 +15,25 @@ TYPED = Agent(
     "Book appointments.", asr=(), llm=("scripted",), tts=("espeak",), greeting="Hello, this is a long greeting."
 )
 
+TYPES_BY_ITSELF = """
+addEventListener("load", () => {
+  document.getElementById("text").value = "Hello";
+  document.getElementById("typing").requestSubmit();
+});
+"""
+"""A call that begins without anything pressed, as browsers do not like it."""
+KEEP_TRACKS = """
+window.tracks = [];
+const getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wishes) => {
+  const stream = await getUserMedia(wishes);
+  tracks.push(...stream.getAudioTracks());
+  return stream;
+};
+"""
+"""The microphones that the page was given, for a test to look at."""
+CHANGED = "async () => { while (tracks[1] === undefined || tracks[0].readyState === 'live') await new Promise(requestAnimationFrame); }"
+
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """A browser is slow to start on a busy machine; a test that hangs fails all the same."""
@@ -92,9 +111,7 @@ def test_a_lost_connection_comes_back_to_the_same_conversation() -> None:
         async with visiting(TYPED) as visit:
             await visit.page.click("#talk")
             await visit.wait(".agent[data-state=done]")
-            for connection in list(visit.server.server.server_state.connections):
-                if hasattr(connection, "handshake_complete"):
-                    connection.transport.abort()
+            visit.server.cut()
             await visit.wait(".remark:has-text('goes on')")
             await visit.wait("body[data-call=live]")
             assert visit.server.app.switchboard.host.counts.begun == 1
@@ -127,6 +144,51 @@ def test_a_page_that_is_not_let_in_or_finds_nobody_says_which() -> None:
     run(main())
 
 
+def test_a_server_that_is_gone_when_a_call_begins_is_not_taken_for_a_broken_microphone() -> None:
+    async def main() -> None:
+        async with visiting(TYPED) as visit:
+            visit.server.vanish()
+            await visit.page.click("#talk")
+            await visit.wait("#notice:has-text('The server cannot be reached')")
+            assert await visit.page.get_attribute("body", "data-call") == "idle"
+
+    run(main())
+
+
+def test_where_the_browser_holds_the_sound_back_the_page_says_what_to_press() -> None:
+    async def main() -> None:
+        async with visiting(TYPED, allowed=False, autoplay=False) as visit:
+            await visit.page.add_init_script(TYPES_BY_ITSELF)
+            await visit.page.reload()
+            await visit.wait("#notice:has-text('Press anywhere on the page to hear the agent')")
+            await visit.page.click("h1")
+            await visit.page.locator("#notice").wait_for(state="hidden")
+
+    run(main())
+
+
+def test_another_microphone_can_be_chosen_in_the_middle_of_a_call_and_is_remembered() -> None:
+    async def main() -> None:
+        async with visiting(TYPED) as visit:
+            page = visit.page
+            await page.add_init_script(KEEP_TRACKS)
+            await page.reload()
+            await page.click("#talk")
+            await visit.wait("body[data-call=live]")
+            names = await page.locator("#devices option").all_inner_texts()
+            assert names[0] == "Default microphone"
+            await page.select_option("#devices", label=names[-1])
+            await page.evaluate(CHANGED)
+            assert await page.evaluate("tracks[0].label") != names[-1]
+            assert await page.evaluate("tracks[1].label") == names[-1]
+            assert await page.evaluate("tracks[1].readyState") == "live"
+            await page.click("#talk")
+            await page.reload()
+            assert await page.evaluate("document.getElementById('devices').selectedOptions[0].label") == names[-1]
+
+    run(main())
+
+
 def test_everything_can_be_done_from_the_keyboard() -> None:
     async def main() -> None:
         async with visiting(TYPED) as visit:
@@ -147,6 +209,11 @@ def test_everything_can_be_done_from_the_keyboard() -> None:
             assert await page.get_attribute("body", "data-open") == "true"
             await page.keyboard.up("Space")
             assert await page.get_attribute("body", "data-open") == "false"
+            await page.focus("#hold")
+            for pressed in ("true", "false"):  # one that cannot be held down, as a screen reader presses it, toggles
+                await page.keyboard.press("Enter")
+                assert await page.get_attribute("#hold", "aria-pressed") == pressed
+                assert await page.get_attribute("body", "data-open") == pressed
             await page.focus("#talk")
             await page.keyboard.press("Enter")
             await visit.wait("body[data-call=idle]")

@@ -75,6 +75,8 @@ def test_without_a_way_through_the_page_falls_back_to_the_websocket_and_says_so(
             await visit.page.click("#talk")
             await visit.wait(".remark:has-text('over a WebSocket')")
             await visit.wait("body[data-call=live]")
+            assert await visit.page.input_value("#way") == "websocket"
+            assert await visit.page.is_disabled("#way"), "a choice in the middle of a call changes nothing"
             await visit.wait(".agent[data-state=done]")
 
     run(main())
