@@ -78,14 +78,12 @@ class Supervisor:
         self._folder = tempfile.TemporaryDirectory(prefix="engine-")
         self._ending = False
         self._signals, self._woken = socket.socketpair()
+        for each in (self._listening, self._signals, self._woken):
+            each.setblocking(False)
         self.workers = [Worker() for _ in range(count)]
 
     def run(self) -> int:
         """Until a signal. Returns the exit code: 1 when no worker ever took calls."""
-        self._listening.setblocking(False)
-        self._signals.setblocking(False)
-        self._woken.setblocking(False)
-        self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._signals, selectors.EVENT_READ, self._obey)
         signal.set_wakeup_fd(self._woken.fileno())
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,6 +94,7 @@ class Supervisor:
                     self._tend(worker)
                 if self._hopeless():
                     break
+                self._mind_the_door()
                 for key, _ in self._selector.select(LOOK_SECONDS):
                     key.data()
                 self._announce()
@@ -174,14 +173,20 @@ class Supervisor:
 
     def _accept(self) -> None:
         for _ in range(ACCEPTED_MAX):
-            if not self._choice():
-                return  # nobody is there yet: the connection waits in the socket's own queue
             try:
                 connection, _ = self._listening.accept()
             except OSError:  # none left, or it has gone again
                 return
             with connection:
                 self._hand_over(connection)
+
+    def _mind_the_door(self) -> None:
+        """Look for newcomers where anybody is there to take them. Until then they wait in the socket's own queue."""
+        open_now, open_before = bool(self._choice()), self._listening in self._selector.get_map()
+        if open_now and not open_before:
+            self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
+        elif open_before and not open_now:
+            self._selector.unregister(self._listening)
 
     def _choice(self) -> list[Worker]:
         """The workers in the order in which they should be asked."""

@@ -191,6 +191,22 @@ def test_callers_are_spread_and_one_too_many_is_told_so(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_newcomer_waits_outside_without_keeping_the_front_busy_until_a_worker_is_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()):
+        supervisor = Supervisor(listening, ["true"], 1, "a secret of some length", lambda: None)
+        [worker] = supervisor.workers
+        supervisor._mind_the_door()
+        assert supervisor._selector.select(0) == []
+        worker.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        worker.spoken = True
+        supervisor._mind_the_door()
+        [(key, _)] = supervisor._selector.select(10)
+        key.data()
+        assert worker.handed == 1
+        with theirs:
+            supervisor._end()
+
+
 def test_only_this_user_reaches_what_workers_say_to_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as listening:
