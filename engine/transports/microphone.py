@@ -27,6 +27,8 @@ RATE_HZ = 48_000
 LATENCY_NS_MAX = 1 * SECOND
 SILENT_SECONDS = 3.0
 """A sound card that gives no frame for so long has been unplugged."""
+RESTARTS_MAX = 3
+"""Of a stream that stops by itself, as ALSA's do where the machine was too busy to feed them, without a frame in SILENT_SECONDS between."""
 MISSING = "talking here needs the extra: pip install 'engine[microphone]'"
 PORTAUDIO = "PortAudio is not installed; on Debian: apt-get install libportaudio2"
 
@@ -40,7 +42,12 @@ class Card(Protocol):
     def latency_ns(self) -> int:
         """From a frame's leaving to the ear."""
 
-    def start(self, exchange: Exchange) -> None: ...
+    def start(self, exchange: Exchange, stopped: Callable[[], None]) -> None:
+        """stopped: called from any thread when the stream ends by itself."""
+
+    def restart(self) -> None:
+        """Go on after that. Raises TransportClosed when the devices are gone."""
+
     def close(self) -> None: ...
 
 
@@ -61,18 +68,12 @@ class SoundCard:
     def __init__(self, input_device: Device = None, output_device: Device = None) -> None:
         """Raises ConfigError for devices that cannot be used."""
         self._library = portaudio()
+        self._devices = (input_device, output_device)
         self._exchange: Exchange = bytes
+        self._stopped: Callable[[], None] = lambda: None
         try:
             self.rate_hz = self._usable_rate(input_device, output_device)
-            self._stream = self._library.RawStream(
-                samplerate=self.rate_hz,
-                blocksize=self.rate_hz * FRAME_NS // SECOND,
-                device=(input_device, output_device),
-                channels=1,
-                dtype="int16",
-                latency="low",
-                callback=self._call,
-            )
+            self._stream = self._open()
         except (self._library.PortAudioError, ValueError) as error:
             raise ConfigError(
                 f"these sound devices cannot be used: {error}; `engine talk --list` names them"
@@ -82,12 +83,32 @@ class SoundCard:
     def latency_ns(self) -> int:
         return int(self._stream.latency[1] * SECOND)
 
-    def start(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def start(self, exchange: Exchange, stopped: Callable[[], None]) -> None:
+        self._exchange, self._stopped = exchange, stopped
         self._stream.start()
+
+    def restart(self) -> None:
+        try:
+            self._stream.close()
+            self._stream = self._open()
+            self._stream.start()
+        except self._library.PortAudioError as error:
+            raise TransportClosed(GONE) from error
 
     def close(self) -> None:
         self._stream.close()
+
+    def _open(self) -> Any:
+        return self._library.RawStream(
+            samplerate=self.rate_hz,
+            blocksize=self.rate_hz * FRAME_NS // SECOND,
+            device=self._devices,
+            channels=1,
+            dtype="int16",
+            latency="low",
+            callback=self._call,
+            finished_callback=lambda: self._stopped(),
+        )
 
     def _call(self, heard: Any, played: Any, _samples: int, _time: object, _status: object) -> None:
         played[:] = self._exchange(bytes(heard))
@@ -136,6 +157,7 @@ class Microphone:
         self._echo = EchoGate(self._rate_hz) if gate else None
         self._under_way: deque[dict[int, int]] = deque()
         self._frames = 0
+        self._restarts = 0
 
     @property
     def capabilities(self) -> Capabilities:
@@ -153,8 +175,8 @@ class Microphone:
     async def carry(self, line: Line) -> str:
         """Raises TransportClosed when the devices vanish."""
         self._line = line
+        self._card.start(self._exchange, self._stopped)  # blocks; a busy machine may take seconds over it
         self._watcher = self._loop.call_later(SILENT_SECONDS, self._watch, self._frames)
-        self._card.start(self._exchange)
         try:
             reason = await asyncio.shield(self._over)
         finally:
@@ -195,7 +217,23 @@ class Microphone:
         if frames == self._frames:
             self.end(GONE)
         else:
+            self._restarts = 0
             self._watcher = self._loop.call_later(SILENT_SECONDS, self._watch, self._frames)
+
+    def _stopped(self) -> None:
+        """The card's thread: the stream has ended, by itself or because it was closed."""
+        self._loop.call_soon_threadsafe(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._line is None:
+            return
+        self._restarts += 1
+        try:
+            if self._restarts > RESTARTS_MAX:
+                raise TransportClosed(GONE)
+            self._card.restart()
+        except TransportClosed:
+            self.end(GONE)
 
     def _exchange(self, heard: bytes) -> bytes:
         """The card's thread: one frame in, one out."""

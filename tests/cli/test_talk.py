@@ -3,16 +3,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from engine.__main__ import main
 from engine.cli.talk import CLEAR_LINE, Screen, device, meter
-from tests.transports.pulse import pulse
+from engine.demo.receptionist import GREETING
+from tests.transports.pulse import Pulse, pulse
 
 SAID = Path(__file__).parent.parent / "fixtures" / "audio" / "day-007.wav"
+"""A caller who says "tomorrow at three"."""
+AGENT, CALLER = "agent  ", "  you  "
+"""How a line of theirs begins."""
 MESSAGES: list[dict[str, object]] = [
     {"type": "phase", "phase": "Listening", "at_ms": 0},
     {"type": "caller", "turn": 1, "text": "tomorrow", "final": False, "backchannel": False},
@@ -73,94 +78,128 @@ def test_a_recording_is_never_overwritten(tmp_path: Path) -> None:
     assert main(["talk", "--journal", str(tmp_path / "call.jsonl")]) == 2
 
 
-LONG = "Hello, this is the practice of Doctor Long, and I can tell you all about our hours and our free times today."
+DESK = """
+[agent]
+module = "engine.demo:make_agent"
+
+[agent.settings]
+today = "2026-11-23"
+"""
+"""The demo agent, on a day whose morrow is no Sunday, when the practice is closed."""
+BOOKED = "You're booked for Tuesday, November twenty-fourth, at three p.m. Is there anything else I can do for you?"
+SAMPLE_BYTES, RATE_HZ = 2, 48_000
+
+
+class Desk:
+    """`engine talk`, and what it has written so far."""
+
+    def __init__(self, server: Pulse, folder: Path) -> None:
+        (folder / "desk.toml").write_text(DESK)
+        settings = {
+            **server.environ,
+            "ENGINE_JOURNAL_FOLDER": str(folder / "calls"),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONUNBUFFERED": "1",
+        }
+        command = [sys.executable, "-m", "engine", "talk", "--config", "desk.toml"]
+        # ALSA tells of itself on the other stream.
+        self.process = subprocess.Popen(
+            command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder
+        )
+        self.lines: list[str] = []
+
+    def next(self, who: str) -> str:
+        """What is said next by this one, whatever comes before it."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if line.startswith(who):
+                return line.removeprefix(who).strip()
+        raise AssertionError(f"it ended:\n{''.join(self.lines)}")
+
+    def hang_up(self) -> None:
+        """Ctrl-C, and read to the end."""
+        self.process.send_signal(signal.SIGINT)
+        self.lines += self.process.communicate(timeout=30)[0].splitlines(keepends=True)
+
+    def said(self, who: str) -> list[str]:
+        """All that was said by this one."""
+        return [line.removeprefix(who).strip() for line in self.lines if line.startswith(who)]
+
+
+@contextmanager
+def talking(folder: Path, server: Pulse) -> Iterator[Desk]:
+    desk = Desk(server, folder)
+    try:
+        yield desk
+    finally:
+        desk.process.kill()
+        desk.process.communicate()
+
+
+def heard(source: "subprocess.Popen[bytes]", seconds: float) -> int:
+    """The loudest sample of so much of what is heard next."""
+    assert source.stdout is not None
+    sound = source.stdout.read(SAMPLE_BYTES * int(seconds * RATE_HZ))
+    return int(np.abs(np.frombuffer(sound, np.int16).astype(int)).max(initial=0))
 
 
 def until_loud(source: "subprocess.Popen[bytes]") -> None:
     """Read on until somebody is heard, a minute at most."""
-    assert source.stdout is not None
-    pieces = (np.frombuffer(source.stdout.read(9_600), np.int16) for _ in range(600))
-    assert any(piece.size and np.abs(piece.astype(int)).max() > 1_000 for piece in pieces), "nobody was heard"
+    assert any(heard(source, 0.1) > 1_000 for _ in range(600)), "nobody was heard"
 
 
-@pytest.mark.parametrize("interrupted", [False, True])
-def test_in_a_room_the_agents_echo_does_not_interrupt_it_and_a_caller_does(tmp_path: Path, interrupted: bool) -> None:
-    (tmp_path / "desk.py").write_text(
-        f'from engine import Agent\n\nagent = Agent("Be brief.", llm=("scripted",), tts=("espeak",), greeting="{LONG}")\n'
-    )
+def test_in_a_room_the_agents_echo_is_not_taken_for_the_caller_who_is_heard_word_for_word(tmp_path: Path) -> None:
     with pulse(tmp_path) as server:
         server.couple("60%")
-        settings = {
-            **server.environ,
-            "ENGINE_JOURNAL_FOLDER": str(tmp_path / "calls"),
-            "ENGINE_AGENT": "desk:agent",
-            "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
-            "PYTHONUNBUFFERED": "1",
-        }
+        with talking(tmp_path, server) as desk:
+            assert desk.next(AGENT) == GREETING
+            server.say(SAID).wait()
+            assert desk.next(AGENT) == BOOKED
+            desk.hang_up()
+    assert desk.said(CALLER) == ["tomorrow at three"]
+    assert desk.said(AGENT) == [GREETING, BOOKED]
+
+
+def test_in_a_room_a_caller_interrupts_the_agent_and_is_heard_word_for_word(tmp_path: Path) -> None:
+    with pulse(tmp_path) as server:
+        server.couple("60%")
         echo = server.hears("mouth")
-        command = [sys.executable, "-m", "engine", "talk"]
-        talking = subprocess.Popen(
-            command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-        )
         try:
-            assert talking.stdout is not None
-            until_loud(echo)  # the agent, as its own microphone hears it
-            if interrupted:
+            with talking(tmp_path, server) as desk:
+                until_loud(echo)  # the agent, as its own microphone hears it
+                heard(echo, 1)
                 server.say(SAID).wait()
-            lines = iter(talking.stdout.readline, "")
-            heard = [next(line for line in lines if line.startswith(("agent", "  you")))]
-            if interrupted and heard[0].startswith("  you"):  # in words that the echo has garbled
-                heard.append(next(line for line in lines if line.startswith("agent")))
-            said = heard[-1]
-            assert said.endswith("[interrupted]\n") is interrupted, said
-            assert ("free times today" in said) is not interrupted
-            talking.send_signal(signal.SIGINT)
-            assert interrupted or "  you  " not in talking.communicate(timeout=30)[0]
+                greeting = desk.next(AGENT)
+                assert greeting.endswith(" [interrupted]")
+                assert GREETING.startswith(greeting.removesuffix(" [interrupted]"))
+                assert desk.next(AGENT) == BOOKED
+                desk.hang_up()
         finally:
-            for process in (talking, echo):
-                process.kill()
-                process.communicate()
+            echo.kill()
+            echo.communicate()
+    assert desk.said(CALLER) == ["tomorrow at three"]
 
 
 def test_a_call_at_the_sound_card_is_held_to_its_end(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "engine", "talk"]
-    # Some day whose morrow is no Sunday, when the practice is closed.
-    (tmp_path / "desk.toml").write_text(
-        '[agent]\nmodule = "engine.demo:make_agent"\n[agent.settings]\ntoday = "2026-11-23"\n'
-    )
     with pulse(tmp_path) as server:
         listed = subprocess.run([*command, "--list"], env=server.environ, capture_output=True, text=True)
         assert "pulse" in listed.stdout, listed.stderr
         wrong = subprocess.run([*command, "--input", "nowhere"], env=server.environ, capture_output=True, text=True)
         assert (wrong.returncode, "engine talk --list" in wrong.stderr) == (2, True)
         recording = server.record(tmp_path / "agent.raw")
-        settings = {
-            **server.environ,
-            "ENGINE_JOURNAL_FOLDER": str(tmp_path / "calls"),
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "PYTHONUNBUFFERED": "1",
-        }
-        talking = subprocess.Popen(
-            [*command, "--config", "desk.toml"],
-            env=settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-        )
         try:
-            assert talking.stdout is not None
-            lines = iter(talking.stdout.readline, "")
-            assert next(line for line in lines if line.startswith("agent")).startswith("agent  Hello")
-            server.say(SAID).wait()
-            assert next(line for line in lines if line.startswith("  you")) == "  you  tomorrow at three\n"
-            assert "booked" in next(line for line in lines if line.startswith("agent"))
-            talking.send_signal(signal.SIGINT)
-            assert "you hung up.\n" in talking.communicate(timeout=30)[0]
-            assert talking.returncode == 0
+            with talking(tmp_path, server) as desk:
+                assert desk.next(AGENT) == GREETING
+                server.say(SAID).wait()
+                assert desk.next(CALLER) == "tomorrow at three"
+                assert desk.next(AGENT) == BOOKED
+                desk.hang_up()
+                assert desk.lines[-1] == "you hung up.\n"
+                assert desk.process.returncode == 0
         finally:
-            talking.kill()
             recording.terminate()
             recording.wait()
-    heard = np.fromfile(tmp_path / "agent.raw", np.int16)
-    assert np.count_nonzero(np.abs(heard.astype(int)) > 1_000) > 48_000, "the agent was not heard at the loudspeaker"
+    sound = np.fromfile(tmp_path / "agent.raw", np.int16)
+    assert np.count_nonzero(np.abs(sound.astype(int)) > 1_000) > RATE_HZ, "the agent was not heard at the loudspeaker"

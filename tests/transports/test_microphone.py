@@ -94,6 +94,34 @@ async def test_a_card_that_gives_no_frames_is_gone(desk: Desk) -> None:
 
 
 @at_a_desk
+async def test_a_stream_that_gives_out_is_started_again_and_the_call_goes_on(desk: Desk) -> None:
+    desk.microphone.send_audio(1, 0, 2 * tone(3_000))
+    desk.card.turn()
+    desk.card.give_out()
+    await settle()
+    assert desk.card.restarts == 1
+    assert desk.card.turn() == tone(3_000), "what was not played yet is played when it goes on"
+    assert not desk.carrying.done()
+
+
+@at_a_desk
+async def test_a_stream_that_gives_out_again_and_again_is_gone(desk: Desk) -> None:
+    for _ in range(4):
+        desk.card.give_out()
+    with pytest.raises(TransportClosed, match="gone"):
+        await desk.carrying
+    assert desk.card.restarts == 3
+
+
+@at_a_desk
+async def test_a_card_that_is_unplugged_is_gone(desk: Desk) -> None:
+    desk.card.unplugged = True
+    desk.card.give_out()
+    with pytest.raises(TransportClosed, match="gone"):
+        await desk.carrying
+
+
+@at_a_desk
 async def test_what_a_screen_may_show_is_shown_until_the_end(desk: Desk) -> None:
     desk.microphone.send_message({"type": "phase"})
     await desk.microphone.hang_up("over")
