@@ -133,8 +133,8 @@ def _lose(state: State, number: int, kind: FailureKind, retry_ns: int) -> tuple[
     other = _next_model(state, tried)
     out = state.setup.llm[lost.provider] in state.outages.llm
     if not run.committed:  # A guess that failed is no reason to guess again; the turn itself will ask.
-        dropped = drop_run(kept, run, RunEnd.SUPERSEDED)
-        return replace(dropped, response=replace(dropped.response, guesses=policy.guesses)), NOTHING
+        dropped, stops = stop_run(kept, run, RunEnd.SUPERSEDED)
+        return replace(dropped, response=replace(dropped.response, guesses=policy.guesses)), stops
     if is_worth_retrying(policy, kind, failures=tries, retry_ns=retry_ns, others=other is not None, out=out):
         wait = max(retry_ns, _jittered(policy.retry_ns * 2 ** (tries - 1), state.seed + number))
         waiting = replace(run, provider=lost.provider, tries=tries, retry_at=state.at + wait)

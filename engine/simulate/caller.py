@@ -90,7 +90,7 @@ class Caller:
         return first + gap + 5 * WORD_NS
 
     def backchannel(self) -> int:
-        return self.speak(self.world.random.choice(("mm hmm", "okay", "yeah", "right")))
+        return self.speak(self.world.random.choice(("mm hmm", "okay", "yeah", "right", "i see", "all right")))
 
     def cough(self) -> int:
         return self.voice(self.world.random.choice((60, 150, 300, 500)) * MS)

@@ -14,8 +14,8 @@ from engine.core.units import MS, SECOND
 FAULTS = (
     "asr_refused", "asr_never_opens", "asr_dies", "asr_no_partials", "asr_final_twice", "asr_final_late", "asr_deaf",
     "asr_late_after_stop", "llm_refused", "llm_silent", "llm_stalls", "llm_dies", "llm_empty", "llm_late_after_cancel",
-    "llm_done_twice", "llm_rambles", "tts_refused", "tts_silent", "tts_dies", "tts_late_after_cancel", "tts_no_words",
-    "tool_fails", "tool_never", "tool_twice", "tool_late_after_cancel", "mark_lost", "wire_lost", "audio_stall",
+    "llm_done_twice", "llm_rambles", "tts_refused", "tts_silent", "tts_dies", "tts_late_after_cancel", "tts_no_words", "tts_wrong_rate",
+    "tool_fails", "tool_never", "tool_twice", "tool_late_after_cancel", "mark_lost", "mark_late", "wire_lost", "audio_stall",
     "loop_pause", "vad_none", "vad_flaps", "vad_sticks", "clock_back", "playout_stuck", "outages",
 )  # fmt: skip
 """Every fault of the list in the simulation's design, by name."""
@@ -45,6 +45,8 @@ class World:
     """Fault -> probability at each opportunity. Absent: never."""
     doings: dict[str, float]
     """What the caller does -> weight."""
+    rate_hz: int = 8_000
+    """Of the wire."""
     marks: bool = True
     words: bool = True
     faults_until: int = 0
@@ -93,6 +95,7 @@ def world_of(seed: int) -> World:
         setup=setup,
         faults=faults,
         doings=doings,
+        rate_hz=random.choice((8_000, 16_000, 24_000, 48_000)),
         marks=random.random() < 0.6,
         words="tts_no_words" not in faults,
         faults_until=length,

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from engine.core.commands import (
+    CancelLLM,
+    CancelTool,
+    CancelTTS,
     Commands,
     EndSession,
     Message,
@@ -19,9 +22,23 @@ from engine.core.commands import (
     StopASR,
     Synthesize,
 )
-from engine.core.events import AdapterFailed, Event, Fact, LLMToken, OutagesChanged, Stage, ToolResult, UserTextReceived
-from engine.core.floor import floor_run, ledger_of, sound_ns
+from engine.core.events import (
+    AdapterFailed,
+    ASRPartial,
+    Event,
+    Fact,
+    LLMDone,
+    LLMToken,
+    OutagesChanged,
+    SessionEnded,
+    Stage,
+    ToolResult,
+    TransportLost,
+    UserTextReceived,
+)
+from engine.core.floor import floor_run, is_synthesised, ledger_of, sound_ns
 from engine.core.playout import ROUNDING_NS
+from engine.core.response import SAYS_MAX
 from engine.core.state import CallState, Cause, Run, RunEnd, State, TurnEnd
 from engine.core.tools import OPEN
 from engine.core.turn import words_of
@@ -42,7 +59,12 @@ SOMETIMES = (
     "playout is taken as lost", "speech without words is asked about", "a turn ends at the cap", "a turn is split and joined",
     "a final comes twice", "a call is ended by the agent", "the sound starves", "a model that is out is passed over",
     "all models are out and one is asked", "a voice that is out is left", "an ear that is out is not waited for",
+    "the beginning of a backchannel is waited for", "the line goes with sound on its way",
 )  # fmt: skip
+
+
+BEGINNINGS = ("i", "all")
+"""Of what a simulated caller says who listens."""
 
 
 class Broken(Exception):
@@ -61,6 +83,8 @@ class Watch:
     def __init__(self, call: "Call") -> None:
         self.call = call
         self.seen: dict[str, int] = {}
+        self.answered: set[int] = set()
+        """Turns whose answer was heard to its end."""
 
     def stamped(self, fact: Fact, at: int) -> Event:
         return replace(fact, at=at)  # type: ignore[return-value]
@@ -82,6 +106,9 @@ class Watch:
             self._check_history(after)
         self._check_asked(before, after, commands)
         self._check_prompt(before, after, commands)
+        self._check_floor(before, after)
+        self._check_ends(event, before, after, commands)
+        self._check_bounds(after)
         self._notice(event, before, after, commands)
 
     def _check_asked(self, before: State, after: State, commands: Commands) -> None:
@@ -105,6 +132,57 @@ class Watch:
                 last = order.messages[-1]
                 ends = last.role is Role.USER and not last.backchannel
                 self._must(ends or run.cause is not Cause.TURN, "a question does not end with the caller's words")
+
+    def _check_floor(self, before: State, after: State) -> None:
+        """The floor changes hands only when its run has ended; a turn is answered to its end once."""
+        old, new = floor_run(before), floor_run(after)
+        past = {run.number: run for run in after.response.past}
+        if old is not None and (new is None or new.number != old.number):
+            self._must(
+                old.number in past and past[old.number].end is not None, f"r{old.number} lost the floor without an end"
+            )
+        known = {run.number for run in before.response.past}
+        for run in after.response.past:
+            if run.number not in known and run.end is RunEnd.FINISHED and run.turn:
+                self._must(run.turn not in self.answered, f"turn {run.turn} is answered twice")
+                self.answered.add(run.turn)
+
+    def _check_ends(self, event: Event, before: State, after: State, commands: Commands) -> None:
+        """What was asked for ends: answered, failed, cancelled or given up. Nothing is merely forgotten."""
+        asked = before.response.run.requests if before.response.run is not None else ()
+        kept = after.response.run.requests if after.response.run is not None else ()
+        for number in {request.number for request in asked} - {request.number for request in kept}:
+            over = isinstance(event, LLMDone | AdapterFailed) and event.request == number
+            self._must(over or _orders(commands, CancelLLM, "request", number), f"request {number} was forgotten")
+        old = before.response.run
+        if old is not None and (after.response.run is None or after.response.run.number != old.number):
+            ledger = ledger_of(after, old.number)
+            whole = ledger is None or is_synthesised(ledger)
+            self._must(
+                whole or _orders(commands, CancelTTS, "run", old.number), f"the voice of r{old.number} was forgotten"
+            )
+        states = {call.number: call.state for call in after.tools.calls}
+        for call in before.tools.calls:
+            if call.state is CallState.RUNNING and states.get(call.number) is not CallState.RUNNING:
+                answered = isinstance(event, ToolResult) and event.call == call.number
+                failed = isinstance(event, AdapterFailed) and event.stage is Stage.TOOL and event.request == call.number
+                over = answered or failed or _orders(commands, CancelTool, "call", call.number)
+                self._must(over, f"tool call {call.number} was forgotten")
+        ear = before.ear
+        if ear.number and ear.retry_at is None and after.ear.number != ear.number:
+            self._must(_orders(commands, StopASR, "ear", ear.number), f"ear {ear.number} was forgotten")
+
+    def _check_bounds(self, state: State) -> None:
+        turn, response, playout = state.turn, state.response, state.playout
+        run = response.run
+        longest = LIMITS.response_chars + len(state.setup.policy.apology) + 1
+        self._must(
+            max(len(turn.text), len(turn.partial)) <= LIMITS.transcript_chars and len(turn.keys) <= 64, "a turn grows"
+        )
+        self._must(run is None or len(run.text) <= longest, "an answer grows")
+        self._must(len(response.past) <= LIMITS.runs_remembered and len(response.says) <= SAYS_MAX, "runs pile up")
+        self._must(len(playout.ledgers) <= LIMITS.runs_remembered + 1, "ledgers pile up")
+        self._must(all(len(ledger.chunks) <= LIMITS.chunks for ledger in playout.ledgers), "chunks pile up")
 
     def _check_waits(self, state: State) -> None:
         """No flag may latch: whoever waits has a moment at which the wait is over."""
@@ -182,6 +260,8 @@ class Watch:
             self.saw("a call is ended by the agent")
         if before.lost_at is not None and after.lost_at is None:
             self.saw("the wire is lost and found")
+        if isinstance(event, TransportLost | SessionEnded) and self.call.wire.played_until > self.call.now:
+            self.saw("the line goes with sound on its way")
         if after.playout.starved > before.playout.starved:
             self.saw("the sound starves")
 
@@ -227,6 +307,8 @@ class Watch:
             self.saw("the agent resumes after a backchannel" if heard else "the agent resumes after a noise")
         if after.conversation.messages and after.conversation.messages[-1].backchannel:
             self.saw("a backchannel is kept")
+        if isinstance(event, ASRPartial) and after.contest.run and words_of(after.turn) in BEGINNINGS:
+            self.saw("the beginning of a backchannel is waited for")
         if after.contest.interrupted > before.contest.interrupted:
             if words_of(before.turn) == "" and words_of(after.turn) == "stop":
                 self.saw("a stop word takes the floor")
@@ -290,6 +372,10 @@ class Watch:
                     self.saw("a tool answers after its run")
         if after.turn.final and after.counters.stale == before.counters.stale and _same_final(event, before, after):
             self.saw("a final comes twice")
+
+
+def _orders(commands: Commands, order: type, field: str, number: int) -> bool:
+    return any(type(command) is order and getattr(command, field) == number for command in commands)
 
 
 def _same_final(event: Event, before: State, after: State) -> bool:

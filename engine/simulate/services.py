@@ -208,6 +208,9 @@ class Services:
             made, end, kind = 0, first, self._kind()
         elif world.strikes("tts_dies", now):
             made, kind = whole // 2, self._kind()
+        timed = made
+        if made and world.strikes("tts_wrong_rate", now):  # The sound is shorter, or longer, than its word times say.
+            made = made * world.random.choice((1, 9)) // 3
         self.call.voice_free[order.run] = end
 
         def sound() -> None:
@@ -223,7 +226,7 @@ class Services:
             if not self._is_heard(order.run, serial):
                 return
             if world.words and made:
-                self.call.post(TTSWords(run=order.run, chunk=order.chunk, words=_words(order.text, whole, made)))
+                self.call.post(TTSWords(run=order.run, chunk=order.chunk, words=_words(order.text, whole, timed)))
             self.call.post(self._end_of_chunk(order, kind, made))
 
         if made:
@@ -272,13 +275,13 @@ class Services:
         return self.world.random.choice(KINDS)
 
 
-def _words(text: str, whole_ns: int, made_ns: int) -> tuple[Word, ...]:
-    """Word times in proportion to the characters, as far as the sound goes."""
+def _words(text: str, whole_ns: int, timed_ns: int) -> tuple[Word, ...]:
+    """Word times in proportion to the characters, as far as they go."""
     words: list[Word] = []
     position = 0
     for word in text.split():
         position = text.index(word, position) + len(word)
         end = whole_ns * position // len(text)
-        if end <= made_ns:
+        if end <= timed_ns:
             words.append(Word(position, end))
     return tuple(words)

@@ -14,8 +14,6 @@ from engine.runtime.pacing import Pacer
 if TYPE_CHECKING:
     from engine.simulate.world import Call
 
-RATE_HZ = 8_000
-
 
 class Wire:
     """Out to the caller's ear."""
@@ -23,7 +21,7 @@ class Wire:
     def __init__(self, call: "Call") -> None:
         self.call = call
         self.world = call.world
-        self.pacer = Pacer(RATE_HZ, ahead_ns=300 * MS, latency_ns=40 * MS, marks=call.world.marks)
+        self.pacer = Pacer(call.world.rate_hz, ahead_ns=300 * MS, latency_ns=40 * MS, marks=call.world.marks)
         self.emitted: dict[int, int] = {}
         """Run -> samples that left the engine."""
         self.dead: set[int] = set()
@@ -119,7 +117,8 @@ class Wire:
 
     def _expect(self, mark: str) -> None:
         self.pending.append(mark)
-        self.call.at(self.played_until + 20 * MS, self._echo(mark, played=True))
+        late = self.world.delay(200, 3_000) if self.world.strikes("mark_late", self.call.now) else 0
+        self.call.at(self.played_until + 20 * MS + late, self._echo(mark, played=True))
 
     def _echo(self, mark: str, *, played: bool = False) -> Callable[[], None]:
         def echo() -> None:

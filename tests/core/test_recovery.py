@@ -405,7 +405,7 @@ def test_a_guess_that_failed_is_not_made_again_and_the_turn_itself_asks() -> Non
         1400  asr final "what time is it?"
         1500  caller quiet
         1620  timer                                   -> llm r1 "what time is it?"
-        1700  llm r1 failed unavailable                [Transcribing]
+        1700  llm r1 failed unavailable               -> clear r1, cancel tts r1  [Transcribing]
         1850  timer                                   -> open r2, llm r2 "what time is it?"  [Generating]
         1900  llm r2 "Noon."
         1910  llm r2 done                             -> tts r2 "Noon."
@@ -417,6 +417,20 @@ def test_a_guess_that_failed_is_not_made_again_and_the_turn_itself_asks() -> Non
     )
     assert [(run.number, run.end) for run in state.response.past] == [(1, RunEnd.SUPERSEDED), (2, RunEnd.FINISHED)]
     assert state.response.failures == 0
+
+
+def test_the_voice_of_a_guess_stops_with_its_model() -> None:
+    check(
+        """
+        0     asr open
+        500   caller speaks
+        1400  asr final "what time is it?"
+        1500  caller quiet
+        1620  timer                                   -> llm r1 "what time is it?"
+        1650  llm r1 "It is noon. "                   -> tts r1 "It is noon."
+        1700  llm r1 failed unavailable               -> clear r1, cancel tts r1
+        """
+    )
 
 
 def test_a_slow_model_is_waited_for_where_the_next_one_is_out() -> None:
