@@ -57,12 +57,12 @@ class Azure(HttpSynthesizer):
             "User-Agent": "engine",
         }
         address = options.base_url or f"https://{options.region}.tts.speech.microsoft.com"
-        super().__init__(make_client(address, headers), options.sample_rate)
+        super().__init__(make_client(address, headers), "cognitiveservices/v1", options.sample_rate)
         self._options = options
 
     def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
         """See synthesis_http."""
-        return self.client.stream("POST", "cognitiveservices/v1", content=self._ssml(text).encode(), headers=headers)
+        return self.client.stream("POST", self.address, content=self._ssml(text).encode(), headers=headers)
 
     def _ssml(self, text: str) -> str:
         options = self._options

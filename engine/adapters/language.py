@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from engine.adapters.base import LLMFact, LLMRequest, Options
-from engine.adapters.http import answers, check, error_in, failures, stream_failure
+from engine.adapters.http import answers, body_of, check, error_in, failures, stream_failure
 from engine.adapters.sse import ERROR, ServerEvent, read_events
 from engine.core.events import LLMDone, LLMToken, LLMToolCall
 from engine.errors import AdapterError, FailureKind
@@ -24,8 +24,6 @@ AFTER_FINISH_S = 0.3
 STREAM_HEADERS = {
     "Content-Type": "application/json",
     "Accept": "text/event-stream",
-    # No compression: a gzip stream holds the first words back until its block is full.
-    "Accept-Encoding": "identity",
 }
 
 
@@ -103,7 +101,7 @@ class StreamingModel(ABC):
                 async with sent as response:
                     await check(self.name, response)
                     await self._check_stream(response)
-                    async with aclosing(read_events(self.name, response.aiter_bytes())) as events:
+                    async with aclosing(read_events(self.name, body_of(response))) as events:
                         while (event := await following(events, ending=answer.ending)) is not None:
                             if event.name == ERROR:
                                 raise self._trouble(event.data)

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 from msgspec import Struct, field
 
-from engine.adapters.http import make_client, stream_failure
+from engine.adapters.http import body_of, make_client, stream_failure
 from engine.adapters.openai_account import OpenAIOptions
 from engine.adapters.sse import read_events
 from engine.adapters.synthesis_http import HttpSynthesizer
@@ -56,7 +56,7 @@ class OpenAISpeech(HttpSynthesizer):
     warm_path = "models"
 
     def __init__(self, options: OpenAISpeechOptions) -> None:
-        super().__init__(make_client(options.base_url, options.headers()), options.sample_rate)
+        super().__init__(make_client(options.base_url, options.headers()), "audio/speech", options.sample_rate)
         self._body: dict[str, Any] = {"model": options.model, "voice": options.voice, "response_format": "pcm"}
         for name in ("instructions", "speed", "stream_format"):
             if value := getattr(options, name):
@@ -65,7 +65,7 @@ class OpenAISpeech(HttpSynthesizer):
 
     def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
         """See synthesis_http."""
-        return self.client.stream("POST", "audio/speech", json={**self._body, "input": text}, headers=headers)
+        return self.client.stream("POST", self.address, json={**self._body, "input": text}, headers=headers)
 
     async def unwrap(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         """See synthesis_http."""
@@ -74,7 +74,7 @@ class OpenAISpeech(HttpSynthesizer):
                 yield piece
             return
         done = False
-        async for event in read_events(self.name, response.aiter_bytes()):
+        async for event in read_events(self.name, body_of(response)):
             if event.data.strip() == "[DONE]":
                 return
             try:

@@ -123,7 +123,7 @@ class OpenAITranscribe:
 
     def __init__(self, options: OpenAITranscribeOptions) -> None:
         self._client: httpx.AsyncClient = make_client(options.base_url, options.headers())
-        self._path = options.path
+        self._address = self._client.base_url.join(options.path.lstrip("/"))
         self._form: dict[str, str] = {"model": options.model, "response_format": "json"}
         for name in ("language", "prompt", "temperature"):
             if (value := getattr(options, name)) not in (None, ""):
@@ -153,7 +153,7 @@ class OpenAITranscribe:
         body, kind = form_of(self._form, sound)
         with failures(self.name):
             async with self._client.stream(
-                "POST", self._path, content=body, headers={"Content-Type": kind, **dict(headers)}
+                "POST", self._address, content=body, headers={"Content-Type": kind, **dict(headers)}
             ) as response:
                 await check(self.name, response)
                 body = await response.aread()

@@ -45,8 +45,7 @@ class Piper(HttpSynthesizer):
     warm_path = "voices"
 
     def __init__(self, options: PiperOptions) -> None:
-        super().__init__(make_client(options.base_url), options.sample_rate)
-        self._path = options.path
+        super().__init__(make_client(options.base_url), options.path, options.sample_rate)
         names = ("voice", "speaker_id", "length_scale", "noise_scale", "noise_w_scale")
         self._body = {
             name: value for name in names if (value := getattr(options, name)) not in (None, "")
@@ -54,7 +53,7 @@ class Piper(HttpSynthesizer):
 
     def ask(self, text: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[httpx.Response]:
         """See synthesis_http."""
-        return self.client.stream("POST", self._path, json={**self._body, "text": text}, headers=headers)
+        return self.client.stream("POST", self.address, json={**self._body, "text": text}, headers=headers)
 
     async def unwrap(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         """See synthesis_http."""

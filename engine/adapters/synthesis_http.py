@@ -11,7 +11,7 @@ from typing import ClassVar
 import httpx
 
 from engine.adapters.base import Headers, Options, SpeechRequest, Voice
-from engine.adapters.http import answers, check, failures
+from engine.adapters.http import answers, body_of, check, failures
 from engine.adapters.synthesis import Sound, flowing
 from engine.core.events import TTSWords
 from engine.errors import AdapterError, FailureKind
@@ -29,8 +29,10 @@ class HttpSynthesizer(ABC):
     warm_path: ClassVar[str] = ""
     """A path that costs nothing to ask. Any answer opens a connection."""
 
-    def __init__(self, client: httpx.AsyncClient, rate_hz: int) -> None:
+    def __init__(self, client: httpx.AsyncClient, path: str, rate_hz: int) -> None:
         self.client = client
+        self.address = client.base_url.join(path.lstrip("/"))
+        """Of every request: taken apart once, which is half the work of putting one together."""
         self.rate_hz = rate_hz
 
     @abstractmethod
@@ -42,7 +44,7 @@ class HttpSynthesizer(ABC):
         kind = response.headers.get("content-type", "").partition(";")[0].strip()
         if kind in FOREIGN_KINDS:
             raise AdapterError(self.name, FailureKind.PROTOCOL, f"{kind} instead of PCM")
-        async for piece in response.aiter_bytes():
+        async for piece in body_of(response):
             yield piece
 
     async def start(self) -> None:

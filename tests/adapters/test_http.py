@@ -1,10 +1,12 @@
 """HTTP's troubles as the six kinds of failure."""
 
+import gzip
+
 import httpx
 import msgspec
 import pytest
 
-from engine.adapters.http import error_code, failures, retry_ns, status_failure, status_kind, stream_failure
+from engine.adapters.http import body_of, error_code, failures, retry_ns, status_failure, status_kind, stream_failure
 from engine.errors import AdapterError, FailureKind
 
 NOON = "Mon, 23 Nov 2026 12:00:00 GMT"
@@ -165,3 +167,10 @@ def test_the_wait_may_stand_in_the_error_itself(details: object, wait_ms: int) -
     body = msgspec.json.encode([{"error": error}])
     assert status_failure("acme", 429, body, {}).retry_ns == wait_ms * 1_000_000
     assert stream_failure("acme", error).retry_ns == wait_ms * 1_000_000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("coding", "body"), [({}, b"hello"), ({"Content-Encoding": "gzip"}, gzip.compress(b"hello"))])
+async def test_a_body_is_read_also_where_it_is_packed_unasked(coding: dict[str, str], body: bytes) -> None:
+    response = httpx.Response(200, headers=coding, stream=httpx.ByteStream(body))
+    assert b"".join([piece async for piece in body_of(response)]) == b"hello"
