@@ -63,3 +63,16 @@ def readable(path: Path) -> Path:
             return path
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+
+
+def journals_named(asked: list[Path]) -> list[Path]:
+    """The journals meant by files and folders. Raises ConfigError for a path that is neither journal nor folder with journals."""
+    from engine.replay.reader import journals
+
+    found: list[Path] = []
+    for path in asked:
+        inside = journals(path) if path.is_dir() else [readable(path)]
+        if not inside:
+            raise ConfigError(f"{path} holds no journal (*.jsonl)")
+        found += inside
+    return found

@@ -7,10 +7,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from engine import __version__, config
-from engine.cli import add_config, readable
-from engine.errors import ConfigError, EngineError
+from engine.cli import add_config, journals_named
+from engine.errors import ConfigError, EngineError, JournalError
 from engine.replay.journal import shown
-from engine.replay.reader import Journal, journals
+from engine.replay.reader import Journal
 from engine.replay.verify import replay, verify
 from engine.server.records import exported_as
 from engine.telemetry import Call, Exported, Settings, export
@@ -31,26 +31,24 @@ def run(arguments: Namespace) -> int:
     if not settings.endpoint:
         raise ConfigError("no collector is named; give --endpoint or set OTEL_EXPORTER_OTLP_ENDPOINT")
     settings = replace(settings, content=settings.content or arguments.content)
-    lost = 0
-    for path in named(arguments.journals):
-        exported = export_journal(path, settings)
-        lost += exported.lost
-        print(f"{path}: {exported.spans} spans, {exported.lines} log lines")
+    paths = journals_named(arguments.journals)
+    lost, refused = 0, 0
+    for path in paths:
+        try:
+            exported = export_journal(path, settings)
+        except JournalError as error:
+            if len(paths) == 1:
+                raise
+            refused += 1
+            print(f"{path}: not sent: {error}")
+        else:
+            lost += exported.lost
+            print(f"{path}: {exported.spans} spans, {exported.lines} log lines")
     if lost:
         raise EngineError(f"{settings.endpoint} did not take {lost} records")
+    if refused:
+        raise EngineError(f"{refused} of {len(paths)} calls were not sent")
     return 0
-
-
-def named(asked: list[Path]) -> Iterator[Path]:
-    """The journals meant. Raises ConfigError."""
-    for path in asked:
-        if path.is_dir():
-            inside = journals(path)
-            if not inside:
-                raise ConfigError(f"{path} holds no journal (*.jsonl)")
-            yield from inside
-        else:
-            yield readable(path)
 
 
 def export_journal(path: Path, settings: Settings) -> Exported:

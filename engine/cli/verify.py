@@ -4,9 +4,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from engine.cli import readable
-from engine.errors import ConfigError, JournalError
-from engine.replay.reader import journals
+from engine.cli import journals_named
+from engine.errors import JournalError
 from engine.replay.verify import Report, Verdict, verify
 
 BAR = 30
@@ -20,7 +19,7 @@ def options(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """0 when all are good; a torn one is not: a recording that is missing its end must not look like success."""
-    paths = _named(arguments.journals)
+    paths = journals_named(arguments.journals)
     bar = Bar(sum(path.stat().st_size for path in paths), len(paths))
     bad = 0
     for path in paths:
@@ -39,20 +38,6 @@ def run(arguments: Namespace) -> int:
     if len(paths) > 1:
         print(f"{len(paths)} journals, {len(paths) - bad} good, {bad} bad")
     return 1 if bad else 0
-
-
-def _named(asked: list[Path]) -> list[Path]:
-    """The journals meant. Raises ConfigError for a path that is neither journal nor folder with journals."""
-    found: list[Path] = []
-    for path in asked:
-        if not path.is_dir():
-            found.append(readable(path))
-            continue
-        inside = journals(path)
-        if not inside:
-            raise ConfigError(f"{path} holds no journal (*.jsonl)")
-        found += inside
-    return found
 
 
 def _sentence(report: Report) -> str:

@@ -49,3 +49,17 @@ def test_a_journal_that_was_changed_is_not_exported(tmp_path: Path, capsys: pyte
     path.write_bytes(path.read_bytes().replace(b"Monday", b"Sunday", 1))
     assert main(["export", str(path), "--endpoint", nobody()]) == 1
     assert "is not what was written" in capsys.readouterr().err
+
+
+def test_a_journal_that_cannot_be_sent_does_not_keep_the_others_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed, whole = record(tmp_path / "changed.jsonl"), record(tmp_path / "whole.jsonl")
+    changed.write_bytes(changed.read_bytes().replace(b"Monday", b"Sunday", 1))
+    with collector() as server:
+        assert main(["export", str(tmp_path), "--endpoint", server.endpoint]) == 1
+        assert server.spans()
+    told = capsys.readouterr()
+    assert f"{changed}: not sent: the journal is corrupt at byte" in told.out
+    assert f"{whole}: " in told.out
+    assert "1 of 2 calls were not sent" in told.err
