@@ -407,6 +407,11 @@ def _stretches(answer: Answer, until: int) -> tuple[Stretch, ...]:
         # All the work was done before the turn was over: the caller waited for the end of the turn alone.
         found, cursor = _endpointing(answer.wait, start, opened), opened
         marks = (Mark(opened, Owner.TRANSPORT, marks[-1].why if marks else ""),)
+    elif gated := [index for index, mark in enumerate(marks) if mark.owner is Owner.ENDPOINTING and answer.wait]:
+        # A guess came to where it had to wait for the turn's end: until then the caller waited for that alone.
+        marks = marks[gated[-1] + 1 :]
+        cursor = marks[0].at if marks else until
+        found = _endpointing(answer.wait, start, cursor)
     else:
         cursor = max(start, marks[0].at if marks else opened)
         found = _endpointing(answer.guess or answer.wait, start, cursor)

@@ -131,9 +131,7 @@ def test_a_tool_asked_for_ahead_waits_for_the_turns_end() -> None:
         1710  playing r1
     """, Setup(asr=("ear",), llm=("model",), tts=("voice",), tools=SETUP.tools)).answers  # fmt: skip
     assert [(owner, ns) for owner, _, ns in owned(answer)] == [
-        ("endpointing", 120),
-        ("model", 30),
-        ("endpointing", 200),
+        ("endpointing", 350),
         ("tool", 150),
         ("model", 100),
         ("synthesizer", 100),
