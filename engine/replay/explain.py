@@ -128,7 +128,8 @@ def _title(answer: Answer) -> str:
 
 def _contest(contest: Interruption, answer: Answer) -> str:
     onset = contest.onset_at
-    parts = [f"two voices at {seconds(onset)}:"]
+    what = "two voices" if answer.started_at is not None else "the caller spoke again"
+    parts = [f"{what} at {seconds(onset)}:"]
     if contest.yielded_at is not None:
         parts.append(f"yielded after {milliseconds(contest.yielded_at - onset)} ms,")
     if contest.decided_at is None:

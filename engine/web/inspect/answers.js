@@ -108,7 +108,7 @@ export class Answers {
     button.addEventListener("pointerenter", () => this.point([from / 1e6, to / 1e6]));
     button.addEventListener("pointerleave", () => this.point(null));
     item.append(button);
-    for (const contest of this.contests.get(answer.run) ?? []) item.append(this.contest(contest));
+    for (const contest of this.contests.get(answer.run) ?? []) item.append(this.contest(contest, answer));
     if (answer.trace) {
       const link = el("a", "trace", "trace");
       link.href = answer.trace;
@@ -119,10 +119,11 @@ export class Answers {
     return item;
   }
 
-  contest(contest) {
+  contest(contest, answer) {
+    const what = answer.started_at === null ? "the caller spoke again" : "two voices";
     const after = contest.decided_at === null ? "" : ` after ${ms(contest.decided_at - contest.onset_at)} ms`;
     const yielded = contest.yielded_at === null ? "" : `, silent after ${ms(contest.yielded_at - contest.onset_at)} ms`;
-    const line = el("button", `contest ${contest.outcome}`, `${clock(contest.onset_at / 1e6, 100)} two voices${yielded}; ${contest.outcome || "undecided"}${after}: ${contest.why}`);
+    const line = el("button", `contest ${contest.outcome}`, `${clock(contest.onset_at / 1e6, 100)} ${what}${yielded}; ${contest.outcome || "undecided"}${after}: ${contest.why}`);
     line.type = "button";
     line.addEventListener("click", () => this.look(contest.onset_at / 1e6, (contest.decided_at ?? contest.onset_at) / 1e6));
     return line;

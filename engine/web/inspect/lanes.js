@@ -10,6 +10,7 @@ const MAP = 34;
 const LABELS = 92;
 const LABELS_NARROW = 60;
 const NARROW = 640;
+const PLAIN = "Speaking, r12 heard out 3.4 s"; // as wide as words are on the lanes, on the average
 const SPAN_MIN = 20; // milliseconds over the whole width: a millisecond is tens of pixels wide
 const LANES = [
   ["phase", "Phase", 22], ["caller", "Caller", 24], ["words", "Words", 38], ["model", "Model", 34], ["tools", "Tools", 22],
@@ -364,7 +365,8 @@ export class Lanes {
     c.fillStyle = color;
     c.textBaseline = "middle";
     c.textAlign = "left";
-    const chars = Math.floor(room / 6.2);
+    this.charWidth ??= c.measureText(PLAIN).width / PLAIN.length;
+    const chars = Math.floor(room / this.charWidth);
     c.fillText(text.length > chars ? `${text.slice(0, Math.max(1, chars - 1))}…` : text, from, y);
     return true;
   }
