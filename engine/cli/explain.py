@@ -7,7 +7,7 @@ from engine.cli import readable, reservations
 from engine.errors import JournalError
 from engine.replay.explain import explain
 from engine.replay.reader import Journal
-from engine.replay.story import Teller
+from engine.replay.teller import Teller
 from engine.replay.verify import differs, replay
 
 

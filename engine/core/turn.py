@@ -331,6 +331,17 @@ def _waited_out(state: State, words: str) -> TurnEnd | None:
     return TurnEnd.CAP if state.at >= _cap_at(state) else None
 
 
+WAIT_SETTINGS = {
+    TurnEnd.FINISHED: "endpoint_finished_ns",
+    TurnEnd.UNSURE: "endpoint_unsure_ns",
+    TurnEnd.UNFINISHED: "endpoint_unfinished_ns",
+    TurnEnd.CAP: "endpoint_cap_ns",
+    TurnEnd.UNHEARD: "endpoint_unheard_ns",
+    TurnEnd.KEYED: "dtmf_ns",
+}
+"""The policy's number that owned the wait, by how the turn ended; others ended without one."""
+
+
 def endpoint_wait(state: State, words: str) -> tuple[TurnEnd, int]:
     """Which wait owns the present silence, and how long it is, in nanoseconds."""
     turn, policy = state.turn, state.setup.policy

@@ -18,7 +18,8 @@ from engine.errors import JournalError
 from engine.replay.delta import Change, changes
 from engine.replay.journal import LINE_BYTES_MAX, Chain, Step
 from engine.replay.reader import UNREADABLE
-from engine.replay.story import Story, Teller
+from engine.replay.story import Story
+from engine.replay.teller import Teller
 from engine.replay.verify import Replayed, differs
 
 EVERY = 256

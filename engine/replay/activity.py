@@ -24,7 +24,7 @@ from engine.core.events import (
 from engine.core.state import State
 from engine.core.units import MS
 from engine.replay.journal import Activity
-from engine.replay.story import Teller
+from engine.replay.teller import Teller
 
 Data = dict[str, int | float | str | bool]
 

@@ -3,19 +3,10 @@
 from msgspec import Struct
 
 from engine.core.state import Contest, State, TurnEnd
+from engine.core.turn import WAIT_SETTINGS
 from engine.core.units import MS, SECOND
 from engine.telemetry import names
 from engine.telemetry.records import Attributes, Open, Part
-
-SETTINGS = {
-    TurnEnd.FINISHED: "endpoint_finished_ns",
-    TurnEnd.UNSURE: "endpoint_unsure_ns",
-    TurnEnd.UNFINISHED: "endpoint_unfinished_ns",
-    TurnEnd.CAP: "endpoint_cap_ns",
-    TurnEnd.UNHEARD: "endpoint_unheard_ns",
-    TurnEnd.KEYED: "dtmf_ns",
-}
-"""The number of the policy that owned the wait, where one did."""
 
 
 class Heard(Struct, frozen=True):
@@ -39,7 +30,7 @@ def turn_span(heard: Listening, state: State, seq: int, *, content: bool) -> Ope
     turn = state.turn
     end = turn.last_end or TurnEnd.UNSURE
     attributes: Attributes = {names.EOU_REASON: end.value, names.SEQ: seq}
-    setting = SETTINGS.get(end)
+    setting = WAIT_SETTINGS.get(end)
     if setting is not None:
         attributes[names.EOU_SETTING] = setting
         attributes[names.EOU_SETTING_MS] = getattr(state.setup.policy, setting) / MS

@@ -5,7 +5,8 @@ import pytest
 from engine.core.policy import Policy, Setup
 from engine.core.units import MS
 from engine.replay.explain import explain, verdicts
-from engine.replay.story import Answer, Owner, Story, Teller
+from engine.replay.story import Answer, Owner, Story
+from engine.replay.teller import Teller
 from tests.replay.record import SETUP
 from tests.replay.talk import talk
 from tests.script import SETUP as PLAIN
