@@ -7,23 +7,18 @@ A trace is one run. What happens between runs (the caller's turn, the moves from
 answers it, and waits for it; what no run answers goes into the session's own trace when the call ends.
 """
 
-from engine.core.commands import CancelTool, Commands, Order, SetTimer
+from engine.core.commands import CancelTool, Commands, Order
 from engine.core.events import (
     AdapterFailed,
     ASRFinal,
     ASRPartial,
     Event,
-    LLMToken,
-    PlayoutAdvanced,
     PlayoutCleared,
     PlayoutStarted,
     SessionStarted,
     Stage,
     TimerFired,
     ToolResult,
-    TTSChunkDone,
-    TTSStarted,
-    TTSWords,
     UserSpeechStarted,
 )
 from engine.core.floor import ledger_of
@@ -31,11 +26,11 @@ from engine.core.state import Cause, Phase, Run, RunEnd, State
 from engine.core.units import MS, SECOND
 from engine.telemetry import names
 from engine.telemetry.caller import Heard, Listening, outcome, recogniser, recognition_span, turn_span
+from engine.telemetry.lines import line_of, titles, worth_a_line
 from engine.telemetry.records import (
     SESSION_RUN,
     Attributes,
     Call,
-    Line,
     Measure,
     Open,
     Part,
@@ -50,10 +45,6 @@ WAITING = 64
 """Spans kept for the run that will answer; past it they go into the session's trace."""
 TURNS = 8
 """Turns of the caller remembered for the latency of the runs that answer them."""
-
-QUIET = frozenset({LLMToken, ASRPartial, TTSStarted, TTSWords, TTSChunkDone, PlayoutAdvanced})
-"""Facts that come in numbers and are in a span anyway: a log line only where the phase moved."""
-
 
 OWN = frozenset({PlayoutStarted, ASRPartial, ASRFinal, ToolResult, AdapterFailed, SessionStarted, UserSpeechStarted})
 """Facts that are more than their run's."""
@@ -291,7 +282,7 @@ class Fold:
             names.EVENT: type(event).__name__,
             names.PHASE_FROM: before.phase.value,
             names.PHASE_TO: after.phase.value,
-            names.COMMANDS: _titles(commands),
+            names.COMMANDS: titles(commands),
             names.SEQ: self.seq,
         }
         name = f"{names.TRANSITION} {before.phase.value} → {after.phase.value}"
@@ -333,40 +324,14 @@ class Fold:
 
     def _log(self, event: Event, before: State, after: State, commands: Commands) -> None:
         """A line for a fact that decided something, or that is rare."""
-        kind, moved = type(event), after.phase is not before.phase
-        if kind in QUIET and not moved:
-            return
-        orders = _titles(commands)
-        if kind is TimerFired and not orders and not moved:
+        if not worth_a_line(event, before, after, commands):
             return
         run = after.response.run or before.response.run
         trace = trace_of(self.call.key, run.number) if run is not None else self.whole.trace
         trace_id = trace.trace_id if run is not None else self.whole.trace_id
-        attributes: Attributes = {
-            names.CONVERSATION_ID: self.call.session,
-            names.SEQ: self.seq,
-            names.PHASE: after.phase.value,
-        }
-        if orders:
-            attributes[names.COMMANDS] = orders
-        if run is not None:
-            attributes[names.RUN_ID] = run.number
-        failed = isinstance(event, AdapterFailed)
-        if isinstance(event, AdapterFailed):
-            attributes |= {
-                names.STAGE: event.stage.value,
-                names.PROVIDER: event.provider,
-                names.ERROR_TYPE: event.kind.value,
-            }
+        number = run.number if run is not None else 0
         self.out.append(
-            Line(
-                at_ns=self.call.began_ns + after.at,
-                trace_id=trace_id,
-                span_id=trace.span_id(Part.ROOT),
-                severity="WARN" if failed else "INFO",
-                body=type(event).__name__,
-                attributes=attributes,
-            )
+            line_of(event, after, commands, self.call, trace_id, trace.span_id(Part.ROOT), run=number, seq=self.seq)
         )
 
     def _measure(self, name: str, value: float, labels: dict[str, str] | None = None, run: int = 0) -> None:
@@ -406,7 +371,3 @@ def _run(state: State, number: int) -> Run | None:
     if live is not None and live.number == number:
         return live
     return next((run for run in state.response.past if run.number == number), None)
-
-
-def _titles(commands: Commands) -> tuple[str, ...]:
-    return tuple(type(command).__name__ for command in commands if not isinstance(command, SetTimer))
