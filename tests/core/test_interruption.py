@@ -377,6 +377,25 @@ def test_a_line_that_stays_lost_ends_the_call() -> None:
     assert state.response.ending == "line lost"
 
 
+def test_a_noise_that_begins_with_a_tool_cancels_neither_it_nor_the_answer() -> None:
+    state = check(
+        """
+        500   typed "find me a slot"                  -> open r1, llm r1 "find me a slot"  [Generating]
+        800   llm r1 calls look_up {}                 -> tool r1 t1 look_up {} timeout=20000
+        810   llm r1 done tool_calls
+        820   asr open
+        830   caller speaks
+        950   timer                                   -> pause r1
+        1130  caller quiet
+        1280  timer                                   -> finalize
+        1480  timer                                   -> resume r1
+        1500  tool t1 "ten"                           -> llm r1 tool "ten"
+        """,
+        CALLED,
+    )
+    assert [call.state for call in state.tools.calls] == [CallState.DONE]
+
+
 def test_words_during_a_pause_of_the_tool_cancel_the_tool_by_its_rule() -> None:
     state = check(
         """

@@ -61,7 +61,7 @@ from engine.core.events import (
 )
 from engine.core.policy import OnInterrupt, Setup, ToolSpec
 from engine.core.reduce import PHASES, RULES, SETTLE, begin
-from engine.core.state import Phase, State
+from engine.core.state import Phase, State, TurnEnd
 from engine.core.units import LIMITS, MS, SECOND
 from engine.errors import FailureKind
 from tests.script import assert_well_formed, check
@@ -355,6 +355,7 @@ def test_a_megabyte_of_transcript_ends_the_turn_at_its_limit() -> None:
     state, commands = reduce.reduce(state, ASRFinal(at=2, ear=1, text="word " * 200_000))
     asked = next(command for command in commands if isinstance(command, StartLLM))
     assert len(asked.messages[-1].text) <= LIMITS.transcript_chars
+    assert state.turn.last_end is TurnEnd.FULL
 
 
 def test_the_session_survives_contradictory_facts() -> None:

@@ -4,13 +4,17 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from engine.core.commands import Message, Role, StartLLM
-from engine.core.events import ASRFinal, SessionStarted
+from engine.core.events import ASRFinal, Event, LLMDone, LLMToken, PlayoutDone, SessionStarted, UserTextReceived
+from engine.core.policy import Setup
 from engine.core.reduce import begin, reduce
-from engine.core.state import Phase
+from engine.core.state import Counters, Phase
+from engine.core.units import LIMITS
 from engine.replay.journal import Chain, Header, Recorder, Step, run_of, sealed, shown
 from engine.replay.sheet import Sheet
+from engine.replay.verify import Verdict, verify
 from tests.replay.record import SETUP, STARTED_NS, record
 
 
@@ -130,3 +134,45 @@ def test_a_seal_is_the_same_on_every_python() -> None:
 
 def test_the_same_call_gives_the_same_bytes(tmp_path: Path) -> None:
     assert record(tmp_path / "a.jsonl").read_bytes() == record(tmp_path / "b.jsonl").read_bytes()
+
+
+TYPED = Setup(asr=("ear",), llm=("model",), tts=("voice",))
+HELLO = UserTextReceived(at=1, text="hello")
+TOKENS = tuple(LLMToken(at=2, run=1, request=1, text="word. ") for _ in range(10_000))
+
+
+@pytest.mark.parametrize(
+    ("facts", "counters"),
+    [
+        ((ASRFinal(at=1, ear=7, text="of a stream that never started"),), Counters(stale=1)),
+        ((HELLO, LLMDone(at=2, run=1, request=1), LLMToken(at=3, run=1, request=1, text="late")), Counters(stale=1)),
+        ((HELLO, PlayoutDone(at=2, run=9, heard_ns=5)), Counters(stale=1)),
+        ((UserTextReceived(at=9, text="hello"), LLMToken(at=5, run=1, request=1, text="Hi.")), Counters(backwards=1)),
+        ((HELLO, *TOKENS), Counters(stale=10_000 - LIMITS.response_chars // len("word. ") - 1)),
+        ((ASRFinal(at=1, ear=1, text="word " * 200_000),), Counters()),
+    ],
+    ids=[
+        "a stream never started",
+        "a token after done",
+        "a mark never sent",
+        "time backwards",
+        "a burst",
+        "a megabyte",
+    ],
+)
+def test_bad_input_leaves_a_legal_state_a_counter_and_its_line(
+    tmp_path: Path, facts: tuple[Event, ...], counters: Counters
+) -> None:
+    path = tmp_path / "call.jsonl"
+    recorder, state = Recorder(Sheet(path), session="CA123", started_ns=STARTED_NS), begin()
+    for fact in (SessionStarted(setup=TYPED), *facts):
+        after, orders = reduce(state, fact)
+        recorder(fact, state, after, orders)
+        state = after
+    recorder.close()
+    assert state.counters == counters
+    assert state.response.run is None or len(state.response.run.text) <= LIMITS.response_chars
+    assert sum(len(message.text) for message in state.conversation.messages) <= LIMITS.transcript_chars
+    assert len(lines(path)) == len(facts) + 3, "a header, the session, a line for each fact, a footer"
+    report = verify(path)
+    assert report.verdict is Verdict.GOOD, report.detail
