@@ -14,7 +14,7 @@ from engine import config
 from engine.cli import add_config
 from engine.config import Config
 from engine.server.rehearsal import Behaviours, behaviours, rehearsing, with_keys
-from engine.server.serve import forbid_core_dumps, greeting, listen, serve
+from engine.server.serve import allow_many_files, forbid_core_dumps, greeting, listen, serve
 from engine.server.tokens import Tokens
 from engine.server.worker import work
 from engine.server.workers import Supervisor
@@ -45,6 +45,7 @@ def run(arguments: Namespace) -> int:
     found = config.load(arguments.config, environ=os.environ if wishes is None else with_keys(os.environ), flags=flags)
     wished = behaviours(wishes) if wishes is not None else None
     forbid_core_dumps()
+    allow_many_files()
     if arguments.channel is None and found.server.workers > 1:
         return supervise(found, arguments)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -5,6 +5,7 @@ connection, the Host and the Origin all say so and no proxy stands between.
 """
 
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ Scope = Any
 TOKEN_PREFIX = "engine.token."  # noqa: S105 - a name
 """A browser cannot set headers on a WebSocket; it can offer subprotocols, which servers do not log as they do addresses."""
 FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"via")
+NETLOC = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::\d{1,5})?", re.ASCII)
+"""RFC 9110 section 7.2, of RFC 3986's hosts those that a browser sends."""
 WINDOW_SECONDS = 60.0
 ADDRESSES_MAX = 10_000
 """Addresses counted at once. More than that in a minute is an attack, and then all strangers wait."""
@@ -46,11 +49,9 @@ def is_loopback(host: str) -> bool:
 
 
 def host_of(netloc: str) -> str:
-    """The host in "host:port"."""
-    try:
-        return urlsplit(f"//{netloc}").hostname or ""
-    except ValueError:
-        return ""
+    """The host in "host:port". Empty for what is not just that, in which readers may find different hosts."""
+    found = NETLOC.fullmatch(netloc)
+    return (found["address"] or found["name"]).lower() if found else ""
 
 
 def is_local(scope: Scope) -> bool:

@@ -27,6 +27,8 @@ HEAD_BYTES_MAX = 16 * 1024
 STRANGERS_MAX = 512
 """Connections beyond the calls before newcomers are answered with 503."""
 BACKLOG = 2_048
+FILES = 65_536
+"""Open at once, where the system allows it to be asked for."""
 CLOSING_SECONDS = 5
 """For connections that are left when the calls have ended."""
 EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - to show, not to bind
@@ -126,6 +128,18 @@ def forbid_core_dumps() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def allow_many_files() -> None:
+    """A call holds four files or so: its connection, its journal, its providers'. The usual 1,024 are 250 calls, and no more for those
+    under way when strangers hold the rest. Inherited by workers."""
+    with suppress(ImportError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def spare_collector() -> None:

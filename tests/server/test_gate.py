@@ -28,6 +28,11 @@ def scope(client: str = "127.0.0.1", host: str = "localhost:8080", token: str = 
         (scope(host="voice.example.com"), False),  # a name that an attacker made point here
         (scope(host=""), False),
         (scope(host="localhost.example.com"), False),
+        (scope(host="LOCALHOST:8080"), True),
+        (scope(host="[::1]evil.example"), False),
+        (scope(host="evil.example@localhost"), False),
+        (scope(host="localhost:evil.example"), False),
+        (scope(host="localhost#evil.example"), False),
         (scope(x_forwarded_for="203.0.113.9"), False),
         (scope(x_forwarded_proto="https"), False),
         (scope(forwarded="for=1.2.3.4"), False),

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import re
+import resource
 import signal
 import socket
 import ssl
@@ -20,7 +21,7 @@ from websockets.asyncio.client import connect
 
 from engine.errors import ConfigError, EngineError
 from engine.server import create_app
-from engine.server.serve import address, greeting, listen, make_server
+from engine.server.serve import FILES, address, greeting, listen, make_server
 from tests.server.servers import AUTH_TOKEN, make_config, serving
 from tests.server.test_sessions import page
 from tests.transports.wires import run
@@ -57,6 +58,23 @@ def test_a_crash_leaves_no_core_dump(tmp_path: Path) -> None:
         assert served.line()
         limits = Path(f"/proc/{served.process.pid}/limits").read_text()
         assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
+        served.process.terminate()
+        assert served.end()[0] == 0
+
+
+def test_more_open_files_are_asked_for_than_a_shell_gives(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        served = Served(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with served:
+        assert served.line()
+        limits = Path(f"/proc/{served.process.pid}/limits").read_text()
+        found = re.search(r"^Max open files +(\d+) ", limits, re.MULTILINE)
+        assert found
+        assert int(found[1]) == min(FILES, hard)
         served.process.terminate()
         assert served.end()[0] == 0
 
