@@ -13,6 +13,9 @@ from engine.simulate.world import STEPS_MAX, Call
 
 Step = tuple[Event, State, State, Commands]
 
+ENOUGH = 1_000
+"""Calls in which every situation should have come up."""
+
 
 @dataclass
 class Outcome:
@@ -48,6 +51,11 @@ class Summary:
     def never(self) -> list[str]:
         """Situations that no call reached."""
         return [name for name in SOMETIMES if not self.seen[name]]
+
+    @property
+    def failed(self) -> bool:
+        """A call broke; or the world has stopped testing some rule."""
+        return bool(self.broken or (self.never and self.calls >= ENOUGH))
 
 
 def play(seed: int, *, steps_max: int = STEPS_MAX, record: list[Step] | None = None) -> Outcome:

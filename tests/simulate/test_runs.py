@@ -1,5 +1,7 @@
 """The seeded world: it repeats itself, it finds what is broken, and it reaches what it is for."""
 
+from collections import Counter
+
 import pytest
 
 from engine.core import interruption, reduce
@@ -31,6 +33,14 @@ def test_a_hundred_and_fifty_calls_break_nothing_and_reach_most_situations() -> 
     assert [(one.seed, one.broken) for one in summary.broken] == []
     assert len(summary.never) < len(SOMETIMES) // 4
     assert summary.call_ns > 3_600 * 10**9
+
+
+def test_a_situation_that_a_thousand_calls_never_reach_fails_the_run() -> None:
+    seen = Counter(dict.fromkeys(SOMETIMES, 1))
+    assert not Summary(calls=1_000, seen=seen).failed
+    del seen["a hedge wins"]
+    assert Summary(calls=1_000, seen=seen).failed
+    assert not Summary(calls=999, seen=seen).failed
 
 
 def test_a_rule_that_lets_dead_sound_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
