@@ -4,9 +4,11 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
+from engine.core.reduce import RULES_VERSION
 from engine.core.units import SECOND
 from engine.errors import ConfigError
 from engine.replay.notation import Context, write_commands, write_event, write_line
+from engine.replay.script import RECORDED
 from engine.simulate.explore import explore
 from engine.simulate.invariants import SOMETIMES
 from engine.simulate.runs import Outcome, Step, Summary, play, play_many, shortest_prefix
@@ -39,7 +41,7 @@ def _one(seed: int, *, show: bool) -> int:
     record: list[Step] = []
     outcome = play(seed, record=record)
     if show:
-        print(written(record))
+        print(written(seed, record))
     print(
         f"seed {seed}: {outcome.steps} facts in {outcome.call_ns / SECOND:.1f} s of call; {outcome.broken or 'nothing broken'}"
     )
@@ -88,13 +90,13 @@ def _report(summary: Summary, cpu: float) -> None:
 def _tell(outcome: Outcome) -> None:
     """A failing seed, and the call up to the step that failed."""
     print(f"seed {outcome.seed} breaks at step {outcome.at_step}: {outcome.broken}")
-    print(written(shortest_prefix(outcome)))
+    print(written(outcome.seed, shortest_prefix(outcome)))
 
 
-def written(steps: list[Step]) -> str:
-    """A call in the notation."""
+def written(seed: int, steps: list[Step]) -> str:
+    """A call in the notation: a test as it stands, for every timer is in it."""
     context = Context()
-    lines: list[str] = []
+    lines = [f"{RECORDED} by engine simulate, rules {RULES_VERSION}  # seed {seed}"]
     for event, _, after, commands in steps:
         fact = write_event(event, context, None)
         context.saw(event)

@@ -5,6 +5,7 @@ import pytest
 from engine.__main__ import main
 from engine.core import reduce
 from engine.replay.script import parse_script
+from tests.script import check
 
 
 def test_some_seeds_are_told_of_in_one_line_behind_the_situations(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,12 +17,12 @@ def test_some_seeds_are_told_of_in_one_line_behind_the_situations(capsys: pytest
     assert any("a turn is answered" in line for line in situations)
 
 
-def test_one_call_is_shown_in_the_notation(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--seed", "17", "--show"]) == 0
+def test_one_call_is_shown_as_a_test_that_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--seed", "831", "--show"]) == 0
     *call, last = capsys.readouterr().out.splitlines()
-    assert last.startswith("seed 17: ")
+    assert last.startswith("seed 831: ")
     assert last.endswith("nothing broken")
-    assert len(parse_script("\n".join(call)).lines) == len(call)
+    assert check("\n".join(call)).ended
 
 
 def test_a_seed_that_breaks_prints_itself_and_the_call_up_to_there(
@@ -32,8 +33,8 @@ def test_a_seed_that_breaks_prints_itself_and_the_call_up_to_there(
     first, *call = capsys.readouterr().out.splitlines()
     assert first.startswith("seed 0 breaks at step ")
     steps = int(first.split("step ")[1].split(":")[0])
-    assert len(parse_script("\n".join(call[:steps])).lines) == steps
-    assert "a turn is answered" in call[steps]
+    assert len(parse_script("\n".join(call[: steps + 1])).lines) == steps
+    assert "a turn is answered" in call[steps + 1]
 
 
 def test_it_goes_on_for_a_time(capsys: pytest.CaptureFixture[str]) -> None:
