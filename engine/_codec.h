@@ -64,6 +64,21 @@ static inline void mask_octets(const uint8_t *in, uint8_t *out, int64_t n, const
     for (; i < n; i++) out[i] = in[i] ^ key[i & 3];
 }
 
+/* The payload of a masked WebSocket frame of 126 to 65,535 octets that is whole and alone, with this first octet; NULL otherwise.
+ * `n`: of the frame, then of its payload. */
+static inline const uint8_t *lone_payload(const uint8_t *frame, int64_t *n, uint8_t first) {
+    if (*n < 8 || frame[0] != first || frame[1] != (0x80 | 126) || *n != 8 + (frame[2] << 8 | frame[3])) return NULL;
+    *n -= 8;
+    return frame + 8;
+}
+
+/* Whether all octets are ASCII. */
+static inline int all_ascii(const uint8_t *in, int64_t n) {
+    uint8_t any = 0;
+    for (int64_t i = 0; i < n; i++) any |= in[i];
+    return any < 128;
+}
+
 #define COARSE_BITS 14 /* fraction of the coarse part of a tap: room for rows whose |taps| sum to less than 4 */
 
 #define FEW 6           /* up to so many rows and samples in a cycle, vectors run along the outputs */
@@ -200,12 +215,16 @@ static int32_t voice_periodicity(const int16_t *x, int n) {
     return (int32_t)root((uint64_t)(best * 1e6));
 }
 
-static void pcm_level(const int16_t *in, int64_t n, int32_t rate_hz, struct sound_level *out) {
+static int32_t pcm_rms(const int16_t *in, int64_t n) {
     uint64_t energy = 0;
+    for (int64_t i = 0; i < n; i++) energy += (uint32_t)(in[i] * in[i]);
+    return n ? (int32_t)root(energy / (uint64_t)n) : 0;
+}
+
+static void pcm_level(const int16_t *in, int64_t n, int32_t rate_hz, struct sound_level *out) {
     int32_t peak = 0, clipped = 0, loudest = 0;
     for (int64_t i = 0; i < n; i++) {
         const int32_t s = in[i], m = s < 0 ? -s : s;
-        energy += (uint32_t)(s * s);
         peak = m > peak ? m : peak;
         clipped += (s == INT16_MAX) | (s == INT16_MIN);
     }
@@ -226,7 +245,7 @@ static void pcm_level(const int16_t *in, int64_t n, int32_t rate_hz, struct soun
     }
     while (loudest >> shift > 2047) shift++;
     for (int i = 0; i < count; i++) slow[i] = (int16_t)(sums[i] / (1 << shift));
-    out->rms = n ? (int32_t)root(energy / (uint64_t)n) : 0;
+    out->rms = pcm_rms(in, n);
     out->peak = peak;
     out->clipped = clipped;
     out->periodicity = voice_periodicity(slow, count);

@@ -49,6 +49,12 @@ def websocket_frame(first: int, mask: bytes, parts: tuple[bytes | str, ...]) -> 
     first: its first byte: FIN and the opcode. mask: 4 bytes, else ValueError. Source: RFC 6455, section 5.2 and 5.3.
     """
 
+def lone_text(frame: bytes) -> str | None:
+    """The text of a client's frame that is whole, alone and plain: masked, 126 to 65,535 bytes, ASCII. None: it is something else.
+
+    20 ms of a telephone call come as one. Source: RFC 6455, section 5.2.
+    """
+
 def mix(first: bytes, second: bytes) -> bytes:
     """The sum of two sounds of one length, saturated."""
 
@@ -57,6 +63,9 @@ def pcm16_to_float32(pcm: bytes) -> bytes:
 
 def gain(pcm: bytes, factor: float) -> bytes:
     """The sound times 0 <= factor < 16 (in steps of 1/4096), rounded and saturated."""
+
+def rms(pcm: bytes) -> int:
+    """How loud a sound is: the root of the mean square, in sample units, 0 to 32768."""
 
 def level(pcm: bytes, rate_hz: int) -> tuple[int, int, int, int]:
     """What one frame sounds like: (rms, peak, clipped, periodicity).

@@ -36,8 +36,11 @@ cdef extern from "_codec.h" nogil:
         int (*base64_decode)(const uint8_t *, uint8_t *, int64_t, int64_t) noexcept
     const kernels *codec_kernels(int)
     void pcm_fade(int16_t *, int64_t, int64_t, int64_t, int)
+    int32_t pcm_rms(const int16_t *, int64_t)
     void pcm_level(const int16_t *, int64_t, int32_t, sound_level *)
     void mask_octets(const uint8_t *, uint8_t *, int64_t, const uint8_t *)
+    const uint8_t *lone_payload(const uint8_t *, int64_t *, uint8_t)
+    bint all_ascii(const uint8_t *, int64_t)
     int64_t base64_encoded_bytes(int64_t)
     int64_t base64_decoded_bytes(const uint8_t *, int64_t)
 
@@ -245,6 +248,17 @@ def websocket_frame(int first, bytes mask not None, tuple parts not None):
     return out
 
 
+def lone_text(bytes frame not None):
+    cdef int64_t n = PyBytes_GET_SIZE(frame)
+    cdef const uint8_t *payload = lone_payload(<const uint8_t *>PyBytes_AS_STRING(frame), &n, 0x81)
+    if payload is NULL:
+        return None
+    cdef str text = PyUnicode_New(n, 127)
+    cdef uint8_t *to = <uint8_t *>PyUnicode_DATA(text)
+    mask_octets(payload, to, n, payload - 4)
+    return text if all_ascii(to, n) else None
+
+
 def mix(bytes first not None, bytes second not None):
     cdef int64_t n = whole_samples(first)
     if PyBytes_GET_SIZE(second) != 2 * n:
@@ -271,6 +285,10 @@ def gain(bytes pcm not None, double factor):
     cdef bytes out = room_for(2 * n)
     K.gain(samples_of(pcm), samples_of(out), n, <int32_t>(factor * 4096 + 0.5))
     return out
+
+
+def rms(bytes pcm not None):
+    return pcm_rms(samples_of(pcm), whole_samples(pcm))
 
 
 def level(bytes pcm not None, int rate_hz):

@@ -213,6 +213,7 @@ def test_level_of_anything_is_within_its_bounds(sound, rate_hz):
     assert 0 <= rms <= peak <= 32768
     assert 0 <= clipped <= len(sound) // 2
     assert 0 <= periodicity <= 1000
+    assert _codec.rms(sound) == rms
 
 
 # -- the contract --------------------------------------------------------------------------------------------------------
@@ -232,6 +233,49 @@ def test_the_stub_tells_the_truth(tmp_path):
 def test_a_frame_is_masked_as_the_standard_shows_it():
     # RFC 6455, section 5.7: a single-frame masked text message.
     assert _codec.websocket_frame(0x81, b"\x37\xfa\x21\x3d", ("Hel", b"lo")) == bytes.fromhex("818537fa213d7f9f4d5158")
+
+
+@given(st.text(st.characters(max_codepoint=127), min_size=126, max_size=2_000), st.binary(min_size=4, max_size=4))
+def test_a_plain_text_is_read_back_from_its_frame(text, mask):
+    assert _codec.lone_text(_codec.websocket_frame(0x81, mask, (text,))) == text
+
+
+@pytest.mark.parametrize("size", [126, 65_535])
+def test_a_lone_text_may_be_as_long_as_two_bytes_can_say(size):
+    assert _codec.lone_text(_codec.websocket_frame(0x81, b"mask", ("a" * size,))) == "a" * size
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        _codec.websocket_frame(0x81, b"mask", ("a" * 125,)),
+        _codec.websocket_frame(0x81, b"mask", ("a" * 65_536,)),
+        _codec.websocket_frame(0x81, b"mask", ("a" * 126,))[:-1],
+        _codec.websocket_frame(0x81, b"mask", ("a" * 126,)) + b"\x81",
+        _codec.websocket_frame(0x82, b"mask", (bytes(126),)),
+        _codec.websocket_frame(0x01, b"mask", ("a" * 126,)),
+        _codec.websocket_frame(0xC1, b"mask", ("a" * 126,)),
+        _codec.websocket_frame(0x81, b"mask", ("ü" * 126,)),
+        _codec.websocket_frame(0x81, b"mask", (b"\xff" * 126,)),
+        b"\x81\x7e\x00\x7e" + b"a" * 126,
+    ],
+    ids=[
+        "nothing",
+        "short",
+        "long",
+        "cut",
+        "followed",
+        "binary",
+        "fragment",
+        "reserved",
+        "not-ascii",
+        "not-utf8",
+        "unmasked",
+    ],
+)
+def test_what_is_no_lone_plain_text_is_left_to_others(frame):
+    assert _codec.lone_text(frame) is None
 
 
 @pytest.mark.parametrize("mask", [b"", b"abc", b"abcde"])

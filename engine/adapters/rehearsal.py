@@ -18,7 +18,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from engine.adapters.base import ASRFact, Headers, LLMFact, LLMRequest, Options, SpeechRequest
-from engine.audio import level
+from engine.audio import loudness
 from engine.core.events import ASRFinal, ASROpened, ASRPartial, LLMDone, LLMToken
 from engine.core.units import FRAME_NS, LIMITS, MS
 from engine.errors import AdapterError, FailureKind
@@ -135,7 +135,7 @@ class Stream:
         """Words so far, to be told as a partial; 0: the final."""
 
     def hear(self, frame: bytes) -> None:
-        if level(frame).rms < LOUD_RMS:
+        if loudness(frame) < LOUD_RMS:
             return
         self._voiced_ns += FRAME_NS
         words = self._voiced_ns // self._word_ns

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from engine.adapters.base import RecognizerStream, VoiceDetector
-from engine.audio import Inlet, level
+from engine.audio import Inlet, loudness
 from engine.core.events import (
     Clock,
     DTMFPressed,
@@ -74,6 +74,8 @@ class Inbound:
         self._name = capabilities.name
         self._inlet = Inlet(capabilities.inbound)
         self._policy = policy
+        self._quiet_below = min(policy.voice_prob_start, policy.voice_prob_stop)
+        """No speech begins or lasts with less: three frames of four."""
         self._score = detector.score
         self._marked = outbound.marked
         self._played = outbound.played
@@ -92,6 +94,8 @@ class Inbound:
         self._told_at = 0
         self.audio_ns = 0
         """How much of the caller's sound has been heard."""
+        self._believed_ns = 0
+        """As much as this may have been heard by now: the clock was at least there when it was read last."""
         self.deadline_ns: int | None = None
         """When on the audio clock the rules want to be asked."""
         self.speaking = False
@@ -104,22 +108,28 @@ class Inbound:
 
     def hear(self, chunk: bytes) -> None:
         """The caller's sound, any length, in the inbound format."""
-        if self.audio_ns - self._now() > FLOOD_NS:
-            self.reject("inlet", "sound faster than real time")
+        if self.audio_ns > self._believed_ns and self._is_flood():
             return
         for frame in self._inlet.push(chunk):
             self._take(frame)
 
     def hear_base64(self, payload: str | bytes) -> None:
         """The same, still in base64."""
-        if self.audio_ns - self._now() > FLOOD_NS:
-            self.reject("inlet", "sound faster than real time")
+        if self.audio_ns > self._believed_ns and self._is_flood():
             return
         rejected = self._inlet.rejected
         for frame in self._inlet.push_base64(payload):
             self._take(frame)
         if self._inlet.rejected != rejected:
             self.reject("inlet", "sound that is no base64")
+
+    def _is_flood(self) -> bool:
+        """Whether the caller's sound has run too far ahead of the clock. The clock is read once in so many seconds of sound."""
+        self._believed_ns = self._now() + FLOOD_NS
+        if self.audio_ns <= self._believed_ns:
+            return False
+        self.reject("inlet", "sound faster than real time")
+        return True
 
     def marked(self, name: str) -> None:
         """The peer echoed a mark."""
@@ -219,20 +229,20 @@ class Inbound:
     def _take(self, frame: bytes) -> None:
         if self.tap is not None:
             self.tap(frame)
-        self._keep(frame)
-        self._give(frame)
-        prob = self._score(frame)
-        self.audio_ns += FRAME_NS
-        self._follow(prob, frame)
-        if self.deadline_ns is not None and self.audio_ns >= self.deadline_ns:
-            self._post(TimerFired(clock=Clock.AUDIO, audio_ns=self.audio_ns, level_db=self._level_db()))
-        if self._meter is not None and self.audio_ns % (LEVEL_FRAMES * FRAME_NS) == 0:
-            self._meter(level(frame).rms, prob)
-
-    def _keep(self, frame: bytes) -> None:
         self._kept.append(frame)
         if not self._spoke and len(self._kept) > QUIET_KEPT_FRAMES:
             self._kept.popleft()
+        self._give(frame)
+        prob = self._score(frame)
+        self.audio_ns += FRAME_NS
+        if prob < self._quiet_below and not self.speaking:
+            self._edge_ns, self._loudest = self.audio_ns, 0
+        else:
+            self._follow(prob, frame)
+        if self.deadline_ns is not None and self.audio_ns >= self.deadline_ns:
+            self._post(TimerFired(clock=Clock.AUDIO, audio_ns=self.audio_ns, level_db=self._level_db()))
+        if self._meter is not None and self.audio_ns % (LEVEL_FRAMES * FRAME_NS) == 0:
+            self._meter(loudness(frame), prob)
 
     def _level_db(self) -> int:
         """The loudest frame of the voice at hand, in whole dB below full scale. 0: there is none."""
@@ -242,7 +252,7 @@ class Inbound:
         """Edges of speech. At most one fact."""
         now_ns = self.audio_ns
         if prob >= self._policy.voice_prob_stop:
-            self._loudest = max(self._loudest, level(frame).rms)
+            self._loudest = max(self._loudest, loudness(frame))
         elif not self.speaking:
             self._loudest = 0
         if self.speaking:

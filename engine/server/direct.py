@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 
+from engine._codec import lone_text
 from engine.transports.asgi import DIRECT
 
 try:
@@ -28,7 +29,6 @@ TEXT, BINARY, CONTINUATION = 0x81, 0x82, 0x80
 OPCODE, FINAL, MASKED = 0x0F, 0x80, 0x80
 CONTROL = 0x08
 TWO_BYTES, EIGHT_BYTES = 126, 127
-MEDIUM_TEXT = bytes((TEXT, MASKED | TWO_BYTES))
 
 Take = Callable[[str | bytes], None]
 Gone = Callable[[int], None]
@@ -133,23 +133,18 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
             return
         if self._kept:
             data = self._kept + data
-        elif self._is_one_message(data):
-            self._deliver(TEXT, apply_mask(data[8:], data[4:8]))
+        elif self._is_open and self._inbox.take is not None and (text := lone_text(data)) is not None:
+            self._inbox.take(text)
             return
         position = 0
         while not self._slow and (end := self._frame(data, position)):
             position = end
         self._kept = b"" if self._slow else data[position:]
 
-    def _is_one_message(self, data: bytes) -> bool:
-        """Whether this is one text frame of 126 to 65,535 bytes, whole and alone: 20 ms of a telephone call."""
-        return (
-            data[:2] == MEDIUM_TEXT
-            and len(data) == 8 + (data[2] << 8 | data[3])
-            and not self._fragmented
-            and not self.close_sent
-            and self.conn.state is OPEN
-        )
+    @property
+    def _is_open(self) -> bool:
+        """Whether a whole message may come now."""
+        return not self._fragmented and not self.close_sent and self.conn.state is OPEN
 
     def _frame(self, data: bytes, position: int) -> int:
         """Take the frame that begins here. Returns where it ends; 0: it is not whole yet."""
@@ -176,8 +171,7 @@ class DirectWebSocket(WebSocketsSansIOProtocol):
         end = body + size + (4 if masked else 0)
         if have < end:
             return 0
-        fast = first in (TEXT, BINARY) and masked and not self._fragmented and not self.close_sent
-        if fast and self.conn.state is OPEN:
+        if first in (TEXT, BINARY) and masked and self._is_open:
             self._deliver(first, apply_mask(data[body + 4 : end], data[body : body + 4]))
         else:
             self._leave_to_websockets(first, data[position:end])

@@ -236,12 +236,12 @@ class Twilio:
         event = self._read(given)
         if event is None:
             return ""
-        if isinstance(event, Connected | Start):
+        if isinstance(event, Media) and event.stream_sid == self._sid:  # fifty a second
+            self._take_media(line, event.media)
+        elif isinstance(event, Connected | Start):
             self._socket.reject("after start")
         elif event.stream_sid != self._sid:
             self._socket.reject("another stream's message")
-        elif isinstance(event, Media):
-            self._take_media(line, event.media)
         elif isinstance(event, Mark):
             line.marked(event.mark.name)
         elif isinstance(event, DTMF):
