@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from engine.core.commands import NOTHING, CallMade, Commands, Message, Role
 from engine.core.events import PlayoutAdvanced, PlayoutCleared, PlayoutDone, PlayoutPaused, ToolResult
-from engine.core.floor import floor_run, ledger_of
+from engine.core.floor import floor_run, known_ledger
 from engine.core.playout import heard_chars
 from engine.core.state import CallState, Run, RunEnd, State, ToolCall, TurnEnd
 from engine.core.tools import call_of
@@ -120,8 +120,7 @@ def _limit(state: State, run: Run) -> int:
     """How far the run's text counts: all of it while it lives or was heard out, what was heard otherwise."""
     if run.end is None or run.end is RunEnd.FINISHED or not state.setup.tts:
         return len(run.text)
-    ledger = ledger_of(state, run.number)
-    return heard_chars(ledger, state.setup.policy.speech_chars_per_s) if ledger is not None else 0
+    return heard_chars(known_ledger(state, run.number), state.setup.policy.speech_chars_per_s)
 
 
 def _result(call: ToolCall, run: int) -> Message:

@@ -168,7 +168,7 @@ def _may_go_on(state: State) -> bool:
     turn, policy = state.turn, state.setup.policy
     if state.at >= state.contest.yielded_at + policy.contest_cap_ns:
         return True
-    if turn.speaking or turn.quiet_ns is None or _may_be_listening(state):
+    if turn.quiet_ns is None or _may_be_listening(state):
         return False
     return state.audio_ns >= turn.quiet_ns + policy.resume_ns
 

@@ -437,6 +437,22 @@ def test_a_slow_model_is_not_silence() -> None:
     assert state.conversation.messages[-1].text == "One moment, please. It is noon."
 
 
+@pytest.mark.parametrize(
+    ("token", "follows"), [("  It is", "It is"), (r"\nIt is", "\nIt is"), ("Xavier is", "Xavier is")]
+)
+def test_the_space_behind_a_filler_is_there_once_and_nothing_else_is_lost(token: str, follows: str) -> None:
+    state = check(
+        f"""
+        500   typed "hello"                           -> open r1, llm r1 "hello"
+        3000  timer                                   -> tts r1 "One moment, please."
+        3100  llm r1 "{token}"
+        """,
+        SLOW,
+    )
+    assert state.response.run is not None
+    assert state.response.run.text == f"One moment, please. {follows}"
+
+
 def test_a_model_that_stops_in_the_middle_of_a_sentence_is_not_silence_and_the_next_goes_on() -> None:
     check(
         """

@@ -731,3 +731,19 @@ def test_the_message_for_a_machine_is_a_goodbye_that_its_voice_cannot_cut() -> N
     run = state.response.run
     assert run is not None
     assert (run.cause, run.interruptible) == (Cause.GOODBYE, False)
+
+
+def test_a_floor_whose_last_words_and_whose_sound_do_not_come_goes_back_in_the_end() -> None:
+    check(
+        SPEAKING
+        + """
+        2200  caller speaks
+        2320  timer                                   -> pause r1
+        2400  asr partial "mm hmm"
+        2450  caller quiet
+        2600  timer                                   -> finalize
+        2610  audio stops
+        8320  timer                                   -> resume r1
+        """,
+        Setup(asr=("ear",), llm=("model",), tts=("voice",), policy=Policy(llm_stall_ns=60_000 * MS)),
+    )

@@ -555,6 +555,18 @@ def test_a_voice_counts_against_an_answer_from_where_the_answer_began() -> None:
         """
         0     asr open
         500   caller speaks
+        1400  asr final "I need some help"
+        1500  caller quiet
+        2200  timer                                   -> open r1, llm r1 "I need some help"
+        2240  caller speaks @2150
+        2320  timer                                   -> pause r1
+        """,
+        replace(SETUP, policy=Policy(speculate=False)),
+    )
+    check(
+        """
+        0     asr open
+        500   caller speaks
         1800  caller quiet
         1950  timer                                   -> finalize
         3000  timer                                   -> open r1, tts r1 "Sorry, I didn't catch that."
