@@ -175,6 +175,20 @@ def test_a_sign_of_listening_is_waited_for_until_the_recogniser_has_finished_it(
     assert state.conversation.messages[-1] == Message(role=Role.USER, text="i see", backchannel=True)
 
 
+def test_a_final_of_its_first_word_does_not_end_a_sign_of_listening() -> None:
+    state = check(
+        PAUSED
+        + """
+        2600  asr final "i"
+        2700  caller quiet
+        2800  asr partial "see"
+        2850  timer                                   -> finalize
+        3050  timer                                   -> resume r1
+        """
+    )
+    assert state.conversation.messages[-1].text == "i see"
+
+
 def test_a_beginning_that_stays_one_takes_the_floor_with_its_final() -> None:
     state = check(
         PAUSED
