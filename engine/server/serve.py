@@ -9,11 +9,13 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from engine.config import Config
 from engine.errors import ConfigError, EngineError
+from engine.server import protocols
 from engine.server.app import App, create_app
 from engine.server.gate import is_loopback
 from engine.server.protocols import Http, WebSocket
@@ -53,9 +55,23 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Listen ourselves: uvicorn would let a stranger take 60 s over TLS's handshake, uncounted."""
+        await super().startup([])
+        loop = asyncio.get_running_loop()
+        for each in sockets or ():
+            listening = await loop.create_server(self.protocol, sock=each, backlog=BACKLOG, **self.tls())
+            self.servers.append(listening)
         if self._announce is not None:
             self._announce()
+
+    def protocol(self) -> asyncio.Protocol:
+        """What speaks with one connection."""
+        return Http(config=self.config, server_state=self.server_state, app_state={})
+
+    def tls(self) -> dict[str, Any]:
+        """For asyncio: how connections are secured, and how long they may take over it."""
+        tls = self.config.ssl
+        return {"ssl": tls, "ssl_handshake_timeout": protocols.HEAD_SECONDS} if tls is not None else {}
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain first, with the doors still open: who comes now is told so, instead of finding nobody."""

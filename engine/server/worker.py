@@ -112,14 +112,8 @@ class Channel:
 
     async def _welcome(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        config, state = self._server.config, self._server.server_state
-
-        def protocol() -> asyncio.Protocol:
-            kind: type[asyncio.Protocol] = config.http_protocol_class
-            return kind(config=config, server_state=state, app_state={})  # type: ignore[call-arg]
-
         try:
-            await self._loop.connect_accepted_socket(protocol, connection, ssl=config.ssl)
+            await self._loop.connect_accepted_socket(self._server.protocol, connection, **self._server.tls())
         except OSError:  # it was closed on the way, or its TLS failed
             connection.close()
 

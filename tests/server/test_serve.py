@@ -7,10 +7,12 @@ import socket
 import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -19,8 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
 
+from engine.config import Config
 from engine.errors import ConfigError, EngineError
-from engine.server import create_app
+from engine.server import create_app, protocols
 from engine.server.serve import FILES, address, greeting, listen, make_server
 from tests.server.servers import AUTH_TOKEN, make_config, serving
 from tests.server.test_sessions import page
@@ -205,19 +208,46 @@ def test_what_cannot_be_listened_on_is_told() -> None:
         listen(make_config(ENGINE_SERVER_HOST="203.0.113.1"))
 
 
-def test_no_old_version_of_tls_is_spoken(tmp_path: Path) -> None:
+def certified(folder: Path) -> Config:
+    """A configuration with a certificate of its own."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     since = datetime(2026, 1, 1, tzinfo=UTC)
     made = x509.CertificateBuilder(name, name, key.public_key(), 1, since, since + timedelta(days=3650))
-    pem = tmp_path / "both.pem"
+    pem = folder / "both.pem"
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     pem.write_bytes(secret + made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
-    config = make_config(ENGINE_SERVER_TLS_CERTIFICATE=str(pem), ENGINE_SERVER_TLS_KEY=str(pem))
+    return make_config(ENGINE_SERVER_TLS_CERTIFICATE=str(pem), ENGINE_SERVER_TLS_KEY=str(pem))
+
+
+def test_no_old_version_of_tls_is_spoken(tmp_path: Path) -> None:
+    config = certified(tmp_path)
     tls = make_server(create_app(config=config), config).config.ssl
     assert tls is not None
     assert tls.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert tls.options & ssl.OP_NO_COMPRESSION
+
+
+def test_over_tls_a_page_is_served(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(certified(tmp_path)) as server, httpx.AsyncClient(verify=False) as client:
+            answer = await client.get(server.http.replace("http", "https", 1) + "/healthz")
+            assert answer.json() == {"status": "ok"}
+
+    run(main())
+
+
+def test_a_handshake_that_never_ends_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocols, "HEAD_SECONDS", 0.05)
+
+    async def main() -> None:
+        async with serving(certified(tmp_path)) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+
+    run(main())
 
 
 def test_certificates_that_cannot_be_used_are_told(tmp_path: Path) -> None:
