@@ -8,7 +8,8 @@ import random
 import re
 from typing import Any
 
-CANDIDATE = re.compile(r"a=candidate:[^\r\n]* udp \d+ (\S+) (\d+) typ host[^\r\n]*\r\n")
+HOST = re.compile(r"a=candidate:[^\r\n]* udp \d+ ([\d.]+) (\d+) typ host[^\r\n]*\r\n")
+CANDIDATE = re.compile(r"a=candidate:[^\r\n]*\r\n")
 
 
 class Side(asyncio.DatagramProtocol):
@@ -34,7 +35,7 @@ class Side(asyncio.DatagramProtocol):
 
 
 class Relay:
-    """loss: share of packets that never arrive; jitter_ms: each is late by up to so much."""
+    """loss: share of packets that never arrive; jitter_ms: each is late by up to so much, so that they overtake each other."""
 
     def __init__(self, seed: int = 1) -> None:
         self._random = random.Random(seed)
@@ -61,7 +62,7 @@ class Relay:
         return await self._in_between(self._server, self._page, answer)
 
     async def _in_between(self, near: Side, far: Side, sdp: str) -> str:
-        found = CANDIDATE.search(sdp)
+        found = HOST.search(sdp)
         assert found is not None
         host = found.group(1)
         near.peer = (host, int(found.group(2)))
@@ -69,7 +70,7 @@ class Relay:
         assert far.transport is not None
         own = far.transport.get_extra_info("sockname")[1]
         line = f"a=candidate:relay 1 udp 2130706431 {host} {own} typ host\r\n"
-        return CANDIDATE.sub("", sdp).replace("a=end-of-candidates\r\n", line + "a=end-of-candidates\r\n")
+        return CANDIDATE.sub("", sdp[: found.start()]) + line + CANDIDATE.sub("", sdp[found.end() :])
 
     def close(self) -> None:
         for side in (self._page, self._server):

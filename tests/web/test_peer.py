@@ -3,6 +3,9 @@
 import sqlite3
 from pathlib import Path
 
+from playwright.async_api import Route
+
+from tests.transports.lossy import Relay
 from tests.web.browser import Visit, demo, microphone, visiting
 from tests.web.test_page import TYPED, run
 
@@ -18,6 +21,11 @@ HEARD = """async () => {
   for (const report of (await window.peers.at(-1).getStats()).values())
     if (report.type === "inbound-rtp") return report.totalAudioEnergy;
   return 0;
+}"""
+
+CONCEALED = """async () => {
+  for (const report of (await window.peers.at(-1).getStats()).values())
+    if (report.type === "inbound-rtp") return report.concealedSamples / report.totalSamplesReceived;
 }"""
 
 
@@ -65,6 +73,45 @@ def test_speaking_over_the_agent_on_webrtc_leaves_what_was_heard(tmp_path: Path)
             assert not heard.endswith("I can do for you?")
 
     run(main())
+
+
+def test_a_bad_network_is_heard_through_and_the_conversation_goes_on(tmp_path: Path) -> None:
+    sound = microphone(tmp_path / "caller.wav", [6.5, "day-007", 40.0])
+
+    async def main() -> None:
+        async with visiting(demo(tmp_path), sound, ENGINE_SERVER_DRAIN_MS="0") as visit:
+            await choose_webrtc(visit)
+            relay = Relay()
+            await visit.page.route("**/webrtc/offer", lambda route: through(relay, route))
+            await visit.page.click("#talk")
+            await visit.wait("body[data-call=live]")
+            relay.loss, relay.jitter_ms = 0.05, 40
+            await visit.wait(".agent[data-state=done] >> nth=1")
+            relay.loss = relay.jitter_ms = 0
+            assert await visit.count(".caller:not(.partial)") == 1, (
+                "one turn, whatever the recogniser made of the words"
+            )
+            assert await visit.count(".agent[data-state=done]") == 2, "the answer was heard to its end"
+            assert relay.lost > 20
+            made_up = await visit.page.evaluate(CONCEALED)
+            assert 0 < made_up < 0.2, "of the agent's sound"
+            assert await visit.page.evaluate(HEARD) > 0.01, "the agent's voice did not reach the page"
+            await visit.page.click("#talk")
+            await visit.wait("body[data-call=idle]")
+            relay.close()
+
+    run(main())
+
+
+async def through(relay: Relay, route: Route) -> None:
+    """The page's offer and our answer, each with the relay in the other's place."""
+    if route.request.method != "POST":
+        await route.continue_()
+        return
+    offer = route.request.post_data
+    assert offer is not None
+    answer = await route.fetch(post_data=await relay.instead_of_page(offer))
+    await route.fulfill(response=answer, body=await relay.instead_of_server(await answer.text()))
 
 
 def test_without_a_way_through_the_page_falls_back_to_the_websocket_and_says_so() -> None:
