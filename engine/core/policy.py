@@ -58,21 +58,23 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     endpoint_cap_ns: int = 4 * SECOND
     """No wait outlives this, on the wall clock, from the moment the caller went quiet. LiveKit's max_delay is 3 s plus its final."""
     endpoint_unheard_ns: int = 1_200 * MS
-    """Speech that never became words is let go after this much quiet; recognisers answer within about 800 ms."""
+    """Speech that never became words is let go after this much quiet. Recognisers answer within about 800 ms."""
     endpoint_pause_factor: float = 1.5
     """The medium wait follows the caller's own mid-turn pauses times this, between `finished` and `unfinished`. A guess."""
     finalize_ns: int = 150 * MS
-    """Quiet after which the recogniser is asked to finish what it has, so that the final is there when the wait is over."""
+    """Quiet after which the recogniser is asked to finish what it has, so that the final is there when the wait is over. Not below
+    `voice_hangover_ns` in effect, for quiet is not known before."""
     final_wait_ns: int = 800 * MS
     """How long a decided turn waits for its last final; then the partial stands. Deepgram's finals come within about 500 ms."""
 
     # Speculation: think before the caller has certainly finished; nothing is heard of it until then.
     speculate: bool = True
+    """Off: a model is asked when the turn is taken, and never in vain. In the scorecard that costs 300 ms a plain turn."""
     speculate_stable_ns: int = 120 * MS
     """Words that sound finished must have stood still this long, with the caller quiet; others must be final too. Precedents: LiveKit
     asks at every final, three times a turn at most; pipecat where the recogniser expects the end."""
     guesses: int = 3
-    """Speculative runs for one turn: each costs a request."""
+    """Speculative runs for one turn: each costs a request. Precedent: LiveKit, 3."""
 
     # Barge-in, in two stages. Stretches of speech are measured on the audio clock.
     yield_ns: int = 120 * MS
@@ -85,11 +87,12 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     interrupt_ns: int = 700 * MS
     """Speech this long takes the floor without a word recognised. Backchannels last 200 to 600 ms."""
     interrupt_words: int = 1
-    """Words that are no backchannel take the floor at this count."""
+    """Words that are no backchannel take the floor at this count. 1, so that "tomorrow" does; peers that ask for more miss such words."""
     resume_ns: int = 350 * MS
     """Quiet after which a yielded floor is taken back, from the very sample last heard. Recognisers' last partial comes within about 300 ms."""
     contest_cap_ns: int = 6 * SECOND
-    """No yielded floor stays undecided longer than this, on the wall clock: the agent goes on."""
+    """No yielded floor stays undecided longer than this, on the wall clock: the agent goes on. A guess: longer is
+    heard as a dead line."""
     answer_margin_ns: int = 1 * SECOND
     """A "yeah" that comes when no more than this of the agent's question is unheard answers it; it is no backchannel. A guess."""
 
@@ -97,7 +100,8 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     asr_open_ns: int = 5 * SECOND
     """To connect. TLS and a WebSocket handshake take under a second on any line that can carry a call."""
     asr_apology_ns: int = 5 * SECOND
-    """Recognition lost this long: the agent says so, once. The caller's sound is kept meanwhile."""
+    """Recognition lost this long: the agent says so, once. The caller's sound is kept meanwhile. A guess: callers ask
+    whether anyone is there after about 4 s."""
     asr_farewell_ns: int = 30 * SECOND
     """Lost this long: goodbye. Equal to LIMITS.inlet_ns: past it words of the caller would be lost."""
 
@@ -105,7 +109,7 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     llm_first_ns: int = 5 * SECOND
     """To the first token. Field medians are 0.4 to 0.9 s, p99 about 4 s."""
     llm_stall_ns: int = 6 * SECOND
-    """Between tokens: providers stall without closing."""
+    """Between tokens: providers stall without closing. A guess: a healthy stream pauses for well under a second."""
     llm_hedge_ns: int = 2 * SECOND
     """Ask the next model too when the first has not answered in this; the first to speak wins. Field medians are 0.4 to 0.9 s, so few
     questions are asked twice. 0: never."""
@@ -117,43 +121,46 @@ class Policy(Struct, frozen=True, kw_only=True, gc=False):
     tts_chunk_ns: int = 45 * SECOND
     """To the last sound of a chunk: 400 characters are under 30 s of speech even when synthesised no faster than real time."""
     playout_stall_ns: int = 4 * SECOND
-    """Queued sound that does not advance this long is taken as lost, so that no run waits for a mark that never comes."""
+    """Queued sound that does not advance this long is taken as lost, so that no run waits for a mark that never comes. A
+    guess: above a telephone network's longest jitter, below a caller's patience."""
     retries: int = 1
-    """Further tries of the same provider before the next one is asked."""
+    """Further tries of the same provider before the next one is asked. Precedents: pipecat 1 where it is turned on, LiveKit 3."""
     retry_ns: int = 200 * MS
     """Before the first retry; doubled for each further one. The caller is waiting: peers' 1 to 2 s are heard as silence."""
     retry_ns_max: int = 2 * SECOND
-    """A provider that asks for a longer wait is skipped."""
+    """A provider that asks for a longer wait is skipped. A guess."""
     rest_ns: int = 30 * SECOND
     """A model given up in a call is asked after the others for this long in that call, so that no caller waits for it at every turn.
     0: it is asked first again in the next run. Precedents: circuit breakers rest 5 s (Hystrix, Polly) to 60 s (resilience4j)."""
     failures: int = 3
-    """Runs that failed one after the other before the agent says farewell and hangs up."""
+    """Runs that failed one after the other before the agent says farewell and hangs up. A guess: two apologies are patience,
+    a third is a fault."""
     tool_rounds: int = 8
-    """Rounds of tool calls in one answer: a model that only calls tools never speaks."""
+    """Rounds of tool calls in one answer: a model that only calls tools never speaks. Precedent: LiveKit 3; this allows longer chains."""
     chunk_first_chars: int = 24
-    """The first chunk may end at a comma from here on, so that sound starts early."""
+    """The first chunk may end at a comma from here on, so that sound starts early. A guess: four or five words."""
     chunk_soft_chars: int = 160
-    """Later chunks may end at a comma from here on."""
+    """Later chunks may end at a comma from here on. A guess: shorter ones lose the sentence's melody."""
     speech_chars_per_s: int = 15
     """Speaking rate assumed where a synthesizer gives neither word times nor a duration yet. English reads at 13 to 17."""
 
     # Tools.
     tool_timeout_ns: int = 20 * SECOND
+    """To a tool's result, where the tool has no time of its own; then the model is told so. A guess: pipecat has no limit."""
     filler_ns: int = 1_500 * MS
-    """Silence during a tool call after which the filler is said. 0: never."""
+    """Silence during a tool call after which the filler is said. 0: never. A guess: sooner than for a model, for tools are slow."""
 
     # Silence and the end.
     idle_ns: int = 12 * SECOND
-    """Both quiet this long: the agent asks whether the caller is there. 0: never."""
+    """Both quiet this long: the agent asks whether the caller is there. 0: never. Precedent: LiveKit's user_away_timeout, 15 s."""
     idle_prompts: int = 2
-    """How often; then it says goodbye and hangs up."""
+    """How often; then it says goodbye and hangs up. A guess."""
     call_ns_max: int = 3_600 * SECOND
-    """The longest call."""
+    """The longest call; then goodbye. A guess: an hour is a mistake more often than a conversation."""
     line_lost_ns: int = 60 * SECOND
-    """A connection that stays away this long is given up, should the transport's own grace not have ended the call."""
+    """A connection that stays away this long is given up, should the transport's own grace not have ended the call. A guess."""
     dtmf_ns: int = 2 * SECOND
-    """Keys pressed with pauses shorter than this are one turn; "#" ends it at once."""
+    """Keys pressed with pauses shorter than this are one turn; "#" ends it at once. Precedent: pipecat, 2 s and "#"."""
 
     # What the agent says by itself.
     filler: str = "One moment, please."
