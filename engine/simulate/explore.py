@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from engine.core.commands import Role
+from engine.core.commands import Commands, Role, StartLLM
 from engine.core.events import (
     AdapterFailed,
     ASRFinal,
@@ -35,7 +35,7 @@ from engine.core.events import (
     UserSpeechStarted,
     UserSpeechStopped,
 )
-from engine.core.floor import ledger_of, sound_ns
+from engine.core.floor import floor_run, ledger_of, sound_ns
 from engine.core.policy import Policy, Setup, ToolSpec
 from engine.core.reduce import begin, reduce
 from engine.core.state import Deadlines, Phase, Run, State
@@ -104,16 +104,27 @@ def _taken(state: State, event: Event, path: tuple[str, ...], found: Found) -> S
         return None
     if after.phase is not state.phase:
         found.moves.add((state.phase, after.phase))
-    stale = after.counters.stale > state.counters.stale
-    if stale and (commands or after != replace(state, counters=after.counters)):
-        found.broken.append((path, "a stale fact changed something"))
+    found.broken += [(path, what) for what in _broken_by(state, after, commands)]
+    return None if after.counters.stale > state.counters.stale or _is_beyond(after) else after
+
+
+def _broken_by(before: State, after: State, commands: Commands) -> Iterator[str]:
+    """Laws that this step broke."""
+    if after.counters.stale > before.counters.stale and (commands or after != replace(before, counters=after.counters)):
+        yield "a stale fact changed something"
     waits = not after.ended and (after.response.run is not None or after.contest.run)
     if waits and after.deadlines == Deadlines():
-        found.broken.append((path, "something waits without a deadline"))
+        yield "something waits without a deadline"
     made = sum(len(message.calls) for message in after.conversation.messages)
     if made != sum(message.role is Role.TOOL for message in after.conversation.messages):
-        found.broken.append((path, "a tool call without exactly one result"))
-    return None if stale or _is_beyond(after) else after
+        yield "a tool call without exactly one result"
+    old, new = floor_run(before), floor_run(after)
+    lost = old is not None and (new is None or new.number != old.number)
+    if lost and old is not None and all(run.number != old.number for run in after.response.past):
+        yield "a run lost the floor without an end"
+    asked = [order for order in commands if isinstance(order, StartLLM) and order.run > before.response.runs]
+    if new is not None and new.turn and any(order.messages[-1].role is not Role.USER for order in asked):
+        yield "a question does not end with the caller's words"
 
 
 def _is_beyond(state: State) -> bool:
