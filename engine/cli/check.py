@@ -31,6 +31,11 @@ PATIENCE_S = 20.0
 """For any one step."""
 QUIET_MS = 2_000
 """Of silence after the sentence, in which its last words may come."""
+VERSIONS = (
+    "model", "model_id", "modelId", "speech_model", "voice", "voice_id", "speaker",
+    "anthropic_version", "cartesia_version", "api_version",
+)  # fmt: skip
+"""Options that say what was asked for. A language model's answer names its model besides, dated where the service dates them."""
 PAUSE_MS = 200
 """Of silence after which the recogniser is asked to finish, as in a call."""
 
@@ -86,8 +91,14 @@ async def check(found: Config) -> bool:
                     good, line, reached = False, f"failed: {error}", ""
                 except TimeoutError:
                     good, line, reached = False, f"failed: nothing for {PATIENCE_S:.0f} s", ""
-                print(f"{stage.value} {name}: {reached}{line}", flush=True)
+                print(f"{stage.value} {name}: {_versions(found, stage, name)}{reached}{line}", flush=True)
     return good
+
+
+def _versions(found: Config, stage: Stage, name: str) -> str:
+    options = found.options.get(f"{stage.value}.{name}")
+    values = [str(value) for field in VERSIONS if (value := getattr(options, field, ""))]
+    return f"{', '.join(values)}; " if values else ""
 
 
 async def _start(provider: Any) -> str:

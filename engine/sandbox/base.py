@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import uvicorn
@@ -57,6 +57,8 @@ class Behaviour(Struct, kw_only=True):
     fault_after: int = 1
     """Good pieces before the fault."""
     close_code: int = 1011
+    idle_ms: int = 0
+    """Without a message for so long, a provider on a WebSocket hangs up, its own way. 0: its own limit."""
     faults: int = -1
     """Answers or connections that meet the fault or the status. Below 0: all."""
     variant: str = ""
@@ -65,6 +67,10 @@ class Behaviour(Struct, kw_only=True):
 
 class HangUp(Exception):
     """Raised inside a server to break a connection off."""
+
+
+class Idle(HangUp):
+    """The client has said nothing for too long."""
 
 
 class Line:
@@ -229,10 +235,12 @@ def stream(
 class Peer:
     """A client's WebSocket as a server sees it, under a behaviour."""
 
-    def __init__(self, websocket: WebSocket, behaviour: Behaviour) -> None:
+    def __init__(self, websocket: WebSocket, behaviour: Behaviour, idle_ms: int = 0) -> None:
+        """idle_ms: how long the client may say nothing. 0: as long as it likes."""
         self.websocket = websocket
         self.line = Line(behaviour)
         self._behaviour = behaviour
+        self._idle_s = (behaviour.idle_ms or idle_ms) / 1_000
 
     async def send(self, message: Mapping[str, object] | bytes) -> None:
         """Send one message, as JSON text or as it is."""
@@ -249,9 +257,13 @@ class Peer:
             await self.websocket.close(code or self._behaviour.close_code, reason)
 
     async def messages(self) -> AsyncIterator[str | bytes]:
-        """What the client sends, until it leaves."""
+        """What the client sends, until it leaves. Raises Idle."""
         while True:
-            message = await self.websocket.receive()
+            try:
+                async with asyncio.timeout(self._idle_s or None):
+                    message = await self.websocket.receive()
+            except TimeoutError:
+                raise Idle from None
             if message["type"] == "websocket.disconnect":
                 return
             text: str | None = message.get("text")
@@ -288,9 +300,20 @@ class ModelProvider(WebProvider):
 class SocketProvider(WebProvider):
     """A provider spoken to over a WebSocket: subclasses hold one conversation in `converse`."""
 
+    idle_ms: ClassVar[int] = 0
+    """How long a client may say nothing. 0: as long as it likes."""
+
     @abstractmethod
     async def converse(self, peer: Peer) -> None:
         """One conversation, after the upgrade."""
+
+    def patience_ms(self, websocket: WebSocket) -> int:
+        """The same, where the client may say so itself."""
+        return self.idle_ms
+
+    async def tire(self, peer: Peer) -> None:
+        """Hang up on a client that said nothing for too long."""
+        await peer.hang_up()
 
     async def accept(self, websocket: WebSocket) -> None:
         """Refuse or take the upgrade, then talk until one side leaves."""
@@ -298,9 +321,11 @@ class SocketProvider(WebProvider):
             await websocket.send_denial_response(refusal)
             return
         await websocket.accept(headers=[(b"x-request-id", b"simulated")])
-        peer = Peer(websocket, self.behaviour)
+        peer = Peer(websocket, self.behaviour, self.patience_ms(websocket))
         try:
             await self.converse(peer)
+        except Idle:
+            await self.tire(peer)
         except HangUp:
             await peer.hang_up()
         except WebSocketDisconnect:

@@ -22,6 +22,11 @@ RATES_HZ = (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)
 class CartesiaServer(SocketProvider):
     """The socket of contexts."""
 
+    idle_ms = 300_000
+
+    async def tire(self, peer: Peer) -> None:
+        await peer.hang_up(1000, "connection idle timeout")
+
     def routes(self) -> list[BaseRoute]:
         return [WebSocketRoute("/tts/websocket", self.accept)]
 

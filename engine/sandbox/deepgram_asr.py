@@ -4,7 +4,6 @@ Source: Deepgram's AsyncAPI specification (2026-07-22) and docs (2026-11). Varia
 speech_final for the same words; "no_flush" answers no Finalize, as happens when little sound is buffered.
 """
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -17,7 +16,6 @@ from engine.sandbox.speech import Ear, Word
 REQUEST_ID = "00000000-0000-4000-8000-000000000001"
 INTERIM_MS = 250
 """The real one sends interims about once a second; more are sent here so that short tests see some."""
-IDLE_S = 10
 EAGER_MS, END_MS = 100, 300
 """Silence after which Flux thinks that a turn may be over, and is sure."""
 
@@ -44,6 +42,11 @@ class DeepgramHost:
 
 class DeepgramServer(DeepgramHost, SocketProvider):
     """Both of its sockets."""
+
+    idle_ms = 10_000
+
+    async def tire(self, peer: Peer) -> None:
+        await peer.hang_up(1011, "NET-0001")
 
     def routes(self) -> list[BaseRoute]:
         return [WebSocketRoute(path, self.accept) for path in ("/v1/listen", "/v2/listen")]
@@ -78,16 +81,7 @@ class _Nova:
         self._interim_ms = 0
 
     async def run(self) -> None:
-        messages = self._peer.messages()
-        while True:
-            try:
-                async with asyncio.timeout(IDLE_S):
-                    message = await anext(messages)
-            except TimeoutError:
-                await self._peer.hang_up(1011, "NET-0001")
-                return
-            except StopAsyncIteration:
-                return
+        async for message in self._peer.messages():
             if isinstance(message, bytes) and message:
                 await self._listen(message)
             elif not await self._obey(msgspec.json.decode(message)["type"] if message else "CloseStream"):

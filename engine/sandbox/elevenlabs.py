@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
 from engine.sandbox.speech import letters
@@ -21,6 +22,15 @@ CONTEXTS_MAX = 5
 
 class ElevenLabsServer(SocketProvider):
     """The socket that carries several contexts, and the older one that is one utterance."""
+
+    idle_ms = 20_000
+
+    def patience_ms(self, websocket: WebSocket) -> int:
+        return 1_000 * int(websocket.query_params.get("inactivity_timeout", "0")) or self.idle_ms
+
+    async def tire(self, peer: Peer) -> None:
+        await peer.send({"message": "refused", "error": "input_timeout_exceeded", "code": 1008})
+        await peer.hang_up(1008, "input_timeout_exceeded")
 
     def routes(self) -> list[BaseRoute]:
         path = "/v1/text-to-speech/{voice_id}"

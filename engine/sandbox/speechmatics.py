@@ -11,6 +11,12 @@ from engine.sandbox.speech import Ear
 class SpeechmaticsServer(SocketProvider):
     """/v2."""
 
+    idle_ms = 180_000
+
+    async def tire(self, peer: Peer) -> None:
+        await peer.send({"message": "Error", "type": "idle_timeout", "reason": "refused"})
+        await peer.hang_up(1008, "idle_timeout")
+
     def routes(self) -> list[BaseRoute]:
         return [WebSocketRoute("/v2", self.accept)]
 

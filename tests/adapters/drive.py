@@ -149,6 +149,17 @@ def answered(facts: list[LLMFact]) -> str:
     return "".join(fact.text for fact in facts if isinstance(fact, LLMToken))
 
 
+async def until(come: Callable[[], bool]) -> None:
+    """Give way until it has come."""
+    async with asyncio.timeout(WATCHDOG_S):
+        while not come():
+            await _turn()
+
+
+async def _turn() -> None:
+    await asyncio.sleep(0)
+
+
 async def exercise(stage: Stage, provider: Any) -> Any:
     """One ordinary use of a provider: a sentence heard, a question answered, or a chunk spoken."""
     if stage is Stage.TTS:

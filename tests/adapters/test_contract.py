@@ -32,6 +32,7 @@ from tests.adapters.drive import (
     question,
     running,
     say,
+    until,
     words,
 )
 from tests.adapters.drive import (
@@ -273,6 +274,16 @@ class TestEveryRecogniser:
         for _ in range(10_000):
             stream.hear(bytes(640))
 
+    async def test_a_service_that_hangs_up_on_silence_may_be_opened_again(self, name):
+        if name == "openai_transcribe":
+            pytest.skip("it holds no line")
+        server = simulated(Stage.ASR, name, Behaviour(idle_ms=40))
+        async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
+            with pytest.raises(AdapterError) as caught:
+                async with asyncio.timeout(WATCHDOG_S):
+                    [fact async for fact in provider.stream(1).facts()]
+        assert caught.value.kind in {FailureKind.CLOSED, FailureKind.UNAVAILABLE}
+
     async def test_sound_and_orders_after_leaving_mean_nothing(self, name):
         server = simulated(Stage.ASR, name)
         async with server.serve(), running(make(Stage.ASR, name, server)) as provider:
@@ -449,6 +460,15 @@ class TestEverySynthesizer:
                 await gather(voice, "hello", chunk=chunk)
             connections = server.connections
         assert connections == 1
+
+    async def test_a_line_that_was_closed_for_being_idle_is_opened_again_unasked(self, name):
+        if name in PLAIN_SOUND | {"wyoming"}:
+            pytest.skip("it holds no line that the service would close")
+        server = simulated(Stage.TTS, name, Behaviour(idle_ms=40))
+        async with server.serve(), opened(make(Stage.TTS, name, server)) as voice:
+            await until(lambda: server.connections == 2)
+            server.behaviour.idle_ms = 0
+            assert (await gather(voice, "hello")).text == "hello"
 
     async def test_a_voice_that_is_opened_twice_or_closed_twice_is_no_harm(self, name):
         server = simulated(Stage.TTS, name)

@@ -12,6 +12,9 @@ def test_every_stage_is_tried_and_the_sentence_comes_back_whole(capsys, monkeypa
     assert main(["check", *chosen, "--simulate-providers"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["tts cartesia", "llm anthropic", "asr deepgram"]
+    assert "sonic-3, " in lines[0]
+    assert "nova-3; " in lines[2]
+    assert "2023-06-01; " in lines[1]
     assert "9 word times" in lines[0]
     assert "first token after" in lines[1]
     assert "word error 0%" in lines[2]
@@ -21,8 +24,8 @@ def test_a_provider_that_fails_is_named_and_the_others_are_tried(capsys):
     chosen = ["--asr", "deepgram", "--llm", "anthropic", "--tts", "cartesia"]
     assert main(["check", *chosen, "--simulate-providers", "llm.status=503", "asr.status=401"]) == 1
     told = capsys.readouterr()
-    assert "llm anthropic: failed: anthropic: unavailable (HTTP 503" in told.out
-    assert "asr deepgram: failed: deepgram: rejected (HTTP 401" in told.out
+    assert "failed: anthropic: unavailable (HTTP 503" in told.out
+    assert "failed: deepgram: rejected (HTTP 401" in told.out
     assert "first sound after" in told.out
 
 
