@@ -93,13 +93,14 @@ def tend(state: State) -> tuple[State, Commands]:
 def _is_deaf(state: State) -> bool:
     """Whether words stopped in the middle of a voice, or a new stream heard none in one: services stall, and sockets are half open.
 
-    Looked at when the turn would be taken without them, and only where another recogniser is left: it hears the voice again, from
-    the sound that was kept.
+    Looked at when the turn would be taken without them: the next recogniser hears the voice again, from the sound that was kept. Where
+    there is no other, words that stopped are heard again by the same one, once: what it then does not hear is no word.
     """
     ear, turn, policy = state.ear, state.turn, state.setup.policy
     if not ear.open or turn.quiet_ns is None or turn.speech_ns is None:
         return False
-    if turn.over or choose(state.setup.asr, state.outages.asr, (*ear.tried, ear.provider)) is None:
+    others = choose(state.setup.asr, state.outages.asr, (*ear.tried, ear.provider)) is not None
+    if turn.over or (not others and (ear.tries or ear.tried or not turn.partial)):
         return False
     voice_ns = turn.quiet_ns - turn.speech_ns
     if turn.partial:

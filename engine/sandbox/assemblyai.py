@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.routing import BaseRoute, WebSocketRoute
 
 from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
 from engine.sandbox.speech import Ear, Word
@@ -22,8 +21,7 @@ MESSAGE_MS_MIN, MESSAGE_MS_MAX = 50, 1_000
 class AssemblyAIServer(SocketProvider):
     """/v3/ws."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/v3/ws", self.accept)]
+    path = "/v3/ws"
 
     def authorized(self, connection: HTTPConnection) -> bool:
         # The raw key, without a word before it.

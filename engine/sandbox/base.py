@@ -15,7 +15,7 @@ from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 KEY = "simulated-key"
@@ -134,9 +134,9 @@ class WebProvider(SimulatedProvider):
     def routes(self) -> list[BaseRoute]:
         """The paths it answers."""
 
-    @abstractmethod
     def authorized(self, connection: HTTPConnection) -> bool:
-        """Whether the request carries the key the provider's way."""
+        """Whether the request carries the key the provider's way: as most do, unless a subclass knows better."""
+        return bearer(connection) == self.key
 
     def refusal_body(self, status: int, code: str) -> object:
         """The provider's error object."""
@@ -300,12 +300,16 @@ class ModelProvider(WebProvider):
 class SocketProvider(WebProvider):
     """A provider spoken to over a WebSocket: subclasses hold one conversation in `converse`."""
 
+    path: ClassVar[str] = "/"
     idle_ms: ClassVar[int] = 0
     """How long a client may say nothing. 0: as long as it likes."""
 
     @abstractmethod
     async def converse(self, peer: Peer) -> None:
         """One conversation, after the upgrade."""
+
+    def routes(self) -> list[BaseRoute]:
+        return [WebSocketRoute(self.path, self.accept)]
 
     def patience_ms(self, websocket: WebSocket) -> int:
         """The same, where the client may say so itself."""

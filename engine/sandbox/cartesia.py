@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, WebSocketRoute
 
 from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider, bearer
 from engine.sandbox.voices import MP3, pieces
@@ -27,8 +26,7 @@ class CartesiaServer(SocketProvider):
     async def tire(self, peer: Peer) -> None:
         await peer.hang_up(1000, "connection idle timeout")
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/tts/websocket", self.accept)]
+    path = "/tts/websocket"
 
     def authorized(self, connection: HTTPConnection) -> bool:
         query = connection.query_params

@@ -9,7 +9,6 @@ import asyncio
 from typing import Any
 
 import msgspec
-from starlette.routing import BaseRoute, WebSocketRoute
 
 from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
 from engine.sandbox.deepgram_asr import REQUEST_ID, DeepgramHost
@@ -27,8 +26,7 @@ class FluxSpeechServer(DeepgramHost, SocketProvider):
         self.heard: list[str] = []
         """The types of all messages that clients have sent."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/v2/speak", self.accept)]
+    path = "/v2/speak"
 
     async def converse(self, peer: Peer) -> None:
         await _Conversation(peer, self.behaviour, self.heard).run()

@@ -8,7 +8,6 @@ import asyncio
 from typing import Any
 
 import msgspec
-from starlette.routing import BaseRoute, WebSocketRoute
 
 from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
 from engine.sandbox.deepgram_asr import REQUEST_ID, DeepgramHost
@@ -23,8 +22,7 @@ MINUTE_FLUSHES_MAX = 20
 class AuraServer(DeepgramHost, SocketProvider):
     """v1/speak."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/v1/speak", self.accept)]
+    path = "/v1/speak"
 
     async def converse(self, peer: Peer) -> None:
         await _Conversation(peer, self.behaviour).run()

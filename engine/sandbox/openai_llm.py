@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
-from engine.sandbox.base import Happening, ModelProvider, bearer, stream
+from engine.sandbox.base import Happening, ModelProvider, stream
 from engine.sandbox.thinking import Dialogue, Thought, Tool, plain_text, properties_of, think
 
 SIGNED = {"extra_content": {"google": {"thought_signature": "c2lnbmF0dXJl"}}}
@@ -32,9 +32,6 @@ class OpenAIServer(ModelProvider):
 
     def settings(self) -> dict[str, object]:
         return {"base_url": f"{self.url}/v1", "api_key": self.key}
-
-    def authorized(self, connection: HTTPConnection) -> bool:
-        return bearer(connection) == self.key
 
     def refusal_body(self, status: int, code: str) -> object:
         return {"error": _error(code or CODES.get(status, "error"))}

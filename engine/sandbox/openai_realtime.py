@@ -10,10 +10,8 @@ import base64
 from typing import Any
 
 import msgspec
-from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.sandbox.base import Behaviour, Fault, HangUp, Peer, SocketProvider, bearer
+from engine.sandbox.base import Behaviour, Fault, HangUp, Peer, SocketProvider
 from engine.sandbox.speech import Ear
 
 PREFIX = "conversation.item.input_audio_transcription."
@@ -23,14 +21,10 @@ COMMIT_MS_MIN = 100
 class OpenAIRealtimeServer(SocketProvider):
     """/v1/realtime?intent=transcription."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/v1/realtime", self.accept)]
+    path = "/v1/realtime"
 
     def settings(self) -> dict[str, object]:
         return {"url": f"{self.ws_url}/v1", "api_key": self.key}
-
-    def authorized(self, connection: HTTPConnection) -> bool:
-        return bearer(connection) == self.key
 
     async def converse(self, peer: Peer) -> None:
         await _Session(peer, self.behaviour, self.seen[-1]).run()

@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute
 
-from engine.sandbox.base import GARBAGE, Behaviour, Fault, Happening, Line, ModelProvider, bearer
+from engine.sandbox.base import GARBAGE, Behaviour, Fault, Happening, Line, ModelProvider
 from engine.sandbox.voices import MP3, pieces
 
 RATE_HZ = 24_000
@@ -33,9 +33,6 @@ class OpenAISpeechServer(ModelProvider):
 
     def settings(self) -> dict[str, object]:
         return {"base_url": f"{self.url}/v1", "api_key": self.key}
-
-    def authorized(self, connection: HTTPConnection) -> bool:
-        return bearer(connection) == self.key
 
     def _speak(self, body: dict[str, Any], request: Request) -> Response:
         if not all(body.get(field) for field in ("model", "input", "voice")) or len(body["input"]) > INPUT_CHARS_MAX:

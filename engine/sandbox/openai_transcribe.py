@@ -6,11 +6,11 @@ import io
 import wave
 
 from starlette.datastructures import UploadFile
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from engine.sandbox.base import GARBAGE, Fault, HangUp, Line, ModelProvider, bearer
+from engine.sandbox.base import GARBAGE, Fault, HangUp, Line, ModelProvider
 from engine.sandbox.speech import Ear
 
 
@@ -23,9 +23,6 @@ class TranscriptionServer(ModelProvider):
 
     def settings(self) -> dict[str, object]:
         return {"base_url": f"{self.url}/v1", "api_key": self.key}
-
-    def authorized(self, connection: HTTPConnection) -> bool:
-        return bearer(connection) == self.key
 
     async def _transcribe(self, request: Request) -> Response:
         if refusal := self.refusal(request):

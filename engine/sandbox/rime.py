@@ -7,24 +7,18 @@ word of the message before, as a peer's plugin has it, and not from the chunk's 
 import asyncio
 
 import msgspec
-from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider, bearer
+from engine.sandbox.base import Behaviour, Fault, HangUp, Line, Peer, SocketProvider
 from engine.sandbox.voices import MP3, Piece, pieces
 
 
 class RimeServer(SocketProvider):
     """/ws3."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/ws3", self.accept)]
+    path = "/ws3"
 
     def settings(self) -> dict[str, object]:
-        return {"url": f"{self.ws_url}/ws3", "api_key": self.key}
-
-    def authorized(self, connection: HTTPConnection) -> bool:
-        return bearer(connection) == self.key
+        return {"url": f"{self.ws_url}{self.path}", "api_key": self.key}
 
     async def converse(self, peer: Peer) -> None:
         await _Conversation(peer, self.behaviour).run()

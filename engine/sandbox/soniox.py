@@ -3,10 +3,8 @@
 from typing import Any
 
 import msgspec
-from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider, bearer
+from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
 from engine.sandbox.speech import Ear
 
 END_MS = 300
@@ -15,14 +13,10 @@ END_MS = 300
 class SonioxServer(SocketProvider):
     """/transcribe-websocket."""
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/transcribe-websocket", self.accept)]
+    path = "/transcribe-websocket"
 
     def settings(self) -> dict[str, object]:
-        return {"url": f"{self.ws_url}/transcribe-websocket", "api_key": self.key}
-
-    def authorized(self, connection: HTTPConnection) -> bool:
-        return bearer(connection) == self.key
+        return {"url": f"{self.ws_url}{self.path}", "api_key": self.key}
 
     async def converse(self, peer: Peer) -> None:
         await _Session(peer).run()

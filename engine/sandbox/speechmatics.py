@@ -1,10 +1,8 @@
 """Speechmatics' real-time socket as it is on the wire. Source: the vendor's Python SDK (2026-06-22) and documentation (2026)."""
 
 import msgspec
-from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, WebSocketRoute
 
-from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider, bearer
+from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
 from engine.sandbox.speech import Ear
 
 
@@ -17,14 +15,10 @@ class SpeechmaticsServer(SocketProvider):
         await peer.send({"message": "Error", "type": "idle_timeout", "reason": "refused"})
         await peer.hang_up(1008, "idle_timeout")
 
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/v2", self.accept)]
+    path = "/v2"
 
     def settings(self) -> dict[str, object]:
-        return {"url": f"{self.ws_url}/v2", "api_key": self.key}
-
-    def authorized(self, connection: HTTPConnection) -> bool:
-        return bearer(connection) == self.key
+        return {"url": f"{self.ws_url}{self.path}", "api_key": self.key}
 
     async def converse(self, peer: Peer) -> None:
         await _Session(peer).run()

@@ -3,7 +3,6 @@
 import msgspec
 import numpy as np
 from starlette.requests import HTTPConnection
-from starlette.routing import BaseRoute, WebSocketRoute
 
 from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
 from engine.sandbox.speech import Ear
@@ -13,9 +12,6 @@ END_MS = 300
 
 class OwnServer(SocketProvider):
     """A server of one's own: no path, no key."""
-
-    def routes(self) -> list[BaseRoute]:
-        return [WebSocketRoute("/", self.accept)]
 
     def settings(self) -> dict[str, object]:
         return {"url": self.ws_url}

@@ -451,7 +451,26 @@ def test_words_that_stop_in_the_middle_of_a_voice_are_heard_again_by_the_next_re
     assert state.turn.taken == 1
 
 
-def test_the_only_recogniser_is_taken_at_its_word() -> None:
+def test_the_only_recogniser_hears_again_itself_what_it_broke_off() -> None:
+    state = check(
+        """
+        0     asr open
+        500   caller speaks
+        900   asr partial "is"
+        2400  caller quiet
+        2550  timer                                   -> finalize
+        3350  timer                                   -> stop asr
+        3550  timer                                   -> asr e2
+        3650  asr open                                -> finalize
+        3800  asr final "is there a table for eight?" -> llm r1 "is there a table for eight?"
+        3800  timer                                   -> open r1
+        """,
+        GIVEN,
+    )
+    assert state.ear.tries == 0
+
+
+def test_the_second_time_the_only_recogniser_is_taken_at_its_word() -> None:
     check(
         """
         0     asr open
@@ -459,8 +478,11 @@ def test_the_only_recogniser_is_taken_at_its_word() -> None:
         900   asr partial "is"
         2400  caller quiet
         2550  timer                                   -> finalize
-        3350  timer
-        4200  timer                                   -> open r1, llm r1 "is"
+        3350  timer                                   -> stop asr
+        3550  timer                                   -> asr e2
+        3650  asr open                                -> finalize
+        3800  asr partial "is"
+        4450  timer                                   -> open r1, llm r1 "is"
         """,
         GIVEN,
     )

@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from engine.adapters.registry import provider_class
 from engine.agent import Agent
 from engine.audio import level
@@ -98,14 +100,15 @@ async def addressed(fault: str, stage: Stage, server: SimulatedProvider) -> Asyn
         yield
 
 
-async def call(fault: str, stage: Stage, policy: Policy = BALANCED) -> Heard:
-    """One call whose first provider of a stage has the fault."""
+async def call(fault: str, stage: Stage, policy: Policy = BALANCED, *, alone: bool = False) -> Heard:
+    """One call whose first provider of a stage has the fault: every time; or, where it is alone, the first time."""
     async with AsyncExitStack() as stack:
         made: dict[Stage, dict[str, Any]] = {each: {} for each in CHOSEN}
         for each, names in CHOSEN.items():
-            for name in names:
+            for name in names[:1] if alone and each is stage else names:
                 faulty = (each, name) == (stage, CHOSEN[stage][0])
-                server = simulated(each, name, FAULTS[fault] if faulty else None)
+                behaviour = replace(FAULTS[fault], faults=1 if alone else -1) if faulty else None
+                server = simulated(each, name, behaviour)
                 await stack.enter_async_context(addressed(fault if faulty else "", each, server))
                 kind = provider_class(each, name)
                 options = {"model": "m"} if name == "openai" else {}
@@ -121,7 +124,7 @@ async def call(fault: str, stage: Stage, policy: Policy = BALANCED) -> Heard:
 
 async def _carry(made: dict[Stage, dict[str, Any]], policy: Policy) -> Heard:
     providers = Providers(asr=made[Stage.ASR], llm=made[Stage.LLM], tts=made[Stage.TTS])
-    names = {stage.value: names for stage, names in CHOSEN.items()}
+    names = {stage.value: tuple(each) for stage, each in made.items()}
     agent = Agent("Be brief.", policy=policy, **names)
     last, tried = State(), list[str]()
 
@@ -186,27 +189,40 @@ def read(sound: Sound, caller_ms: int, last: State, tried: list[str]) -> Heard:
     )
 
 
-async def all_calls(policy: Policy = BALANCED, at_once: int = 13) -> dict[tuple[str, Stage], Heard]:
+Cell = tuple[str, Stage, bool]
+"""A fault, its stage, and whether the provider is the only one of it."""
+CELLS: tuple[Cell, ...] = (
+    *((fault, stage, False) for fault in FAULTS for stage in CHOSEN),
+    *((fault, Stage.ASR, True) for fault in FAULTS if FAULTS[fault].fault or FAULTS[fault].status),
+)
+
+
+async def all_calls(policy: Policy = BALANCED, at_once: int = 13) -> dict[Cell, Heard]:
     """Every cell of the matrix."""
     room = asyncio.Semaphore(at_once)
 
-    async def cell(fault: str, stage: Stage) -> Heard:
+    async def cell(fault: str, stage: Stage, alone: bool) -> Heard:
         async with room:
-            return await call(fault, stage, policy)
+            return await call(fault, stage, policy, alone=alone)
 
-    cells = [(fault, stage) for fault in FAULTS for stage in CHOSEN]
-    return dict(zip(cells, await asyncio.gather(*(cell(*each) for each in cells)), strict=True))
+    return dict(zip(CELLS, await asyncio.gather(*(cell(*each) for each in CELLS)), strict=True))
 
 
-def table(found: dict[tuple[str, Stage], Heard]) -> str:
+def table(found: dict[Cell, Heard]) -> str:
     """The matrix in Markdown."""
-    head = ["| fault | recogniser | language model | synthesizer |", "|---|---|---|---|"]
-    rows = [f"| {fault} | {' | '.join(shown(found[fault, stage]) for stage in CHOSEN)} |" for fault in FAULTS]
+    head = [
+        "| fault | recogniser | language model | synthesizer | the only recogniser, once |",
+        "|---|---|---|---|---|",
+    ]
+    columns = [*((stage, False) for stage in CHOSEN), (Stage.ASR, True)]
+    rows = [f"| {fault} | {' | '.join(shown(found.get((fault, *column))) for column in columns)} |" for fault in FAULTS]
     return "\n".join(head + rows)
 
 
-def shown(heard: Heard) -> str:
+def shown(heard: Heard | None) -> str:
     """One cell: how long until the agent spoke, how long it then was silent inside its answer, and what else it said."""
+    if heard is None:
+        return "–"
     cell = f"{heard.first_ms / 1000:.1f} s"
     if heard.longest_gap_ms > 500:
         cell += f", then a gap of {heard.longest_gap_ms / 1000:.1f} s"
