@@ -124,7 +124,9 @@ def _go_on_elsewhere(state: State, event: AdapterFailed) -> tuple[State, Command
         missing.append((chunk.start_char + made + len(rest) - len(rest.lstrip()), rest.strip()))
         spoken = replace(chunk, text=chunk.text[:made].rstrip())
         state = keep_sound(state, known_ledger(state, event.run), spoken, sound_ns)
-    playout = _next_voice(state, event.kind)
+    # Each failure asks for the rest once more: one behind the other they would grow without end.
+    spent = len(ledger.chunks) + len(missing) > LIMITS.chunks
+    playout = None if spent else _next_voice(state, event.kind)
     if playout is None:
         first = choose(state.setup.tts, state.outages.tts) or 0
         state = replace(state, playout=replace(state.playout, voice=first, tries=0, tried=()))

@@ -71,7 +71,7 @@ class Limits(Struct, frozen=True, gc=False):
     chunk_chars: int = 400
     """One piece of text for the synthesizer. Providers begin to refuse at 1,000 to 5,000."""
     chunks: int = 256
-    """Pieces in one answer: response_chars in sentences of a usual length."""
+    """Pieces in one answer: response_chars in sentences of a usual length. A voice whose failures ask for more than that is given up."""
     words: int = 512
     """Word timestamps kept for one chunk: more than its characters allow."""
     messages: int = 400

@@ -2,9 +2,12 @@
 
 from msgspec.structs import replace
 
+from engine.core.events import AdapterFailed, Stage, TTSChunkDone
 from engine.core.policy import Policy, Setup
+from engine.core.reduce import reduce
 from engine.core.state import Ledger, RunEnd, State
 from engine.core.units import LIMITS, MS
+from engine.errors import FailureKind
 from tests.script import check, play
 
 CALLED = Setup(llm=("model",), tts=("voice", "spare"))
@@ -159,6 +162,22 @@ def test_a_slow_voice_is_replaced_at_once_where_there_is_another_and_tried_again
     late = ASKED + "        3700  tts r1 c1 failed timeout                -> cancel tts r1, "
     check(late + 'tts r1 "It is noon." by=spare, tts r1 "And then it is one." by=spare', CALLED)
     check(late + 'tts r1 "It is noon.", tts r1 "And then it is one."', ALONE)
+
+
+def test_a_voice_that_finishes_a_piece_and_fails_at_the_next_for_ever_is_given_up() -> None:
+    """It is trusted again each time; without a limit each failure would ask for all the rest once more."""
+    sentences = "\n".join(f'{600 + count} llm r1 "Once more. "' for count in range(60))
+    state = play(f'500 typed "hello"\n{sentences}\n700 llm r1 done', ALONE).state
+    assert len(ledger_of_first_run(state).chunks) == 60
+    while state.response.run is not None:
+        done, failed, *_ = (chunk.number for chunk in ledger_of_first_run(state).chunks if chunk.duration_ns is None)
+        state, _ = reduce(state, TTSChunkDone(at=state.at + 1, run=1, chunk=done, duration_ns=600 * MS))
+        trouble = AdapterFailed(
+            at=state.at + 1, stage=Stage.TTS, provider="voice", kind=FailureKind.CLOSED, run=1, chunk=failed
+        )
+        state, _ = reduce(state, trouble)
+    assert state.response.past[-1].end is RunEnd.FAILED
+    assert 200 < len(ledger_of_first_run(state).chunks) <= LIMITS.chunks
 
 
 def test_when_no_voice_is_left_the_run_ends_and_the_call_goes_on() -> None:
