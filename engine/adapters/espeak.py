@@ -13,6 +13,7 @@ import espeakng_loader
 from msgspec import json
 
 from engine.adapters.base import Headers, Options, SpeechRequest
+from engine.adapters.embedded import Embedded
 from engine.adapters.espeak_worker import Settings
 from engine.adapters.workers import Crew, Kind
 from engine.core.events import TTSWords, Word
@@ -108,24 +109,14 @@ class EspeakVoice:
         """Nothing to do: a text that is being spoken ends with its reader."""
 
 
-class Espeak:
+class Espeak(Embedded[EspeakOptions]):
     """The embedded voice."""
 
     name: ClassVar[str] = NAME
     options: ClassVar[type[Options]] = EspeakOptions
-    key_env: ClassVar[str] = ""
 
-    def __init__(self, options: EspeakOptions) -> None:
-        self._options = options
-        self._crew: Crew | None = None
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes it runs."""
-        return [worker.pid for worker in self._crew.living] if self._crew is not None else []
-
-    async def start(self) -> None:
-        """Start the worker. Raises AdapterError, ConfigError."""
+    def hire(self) -> Crew:
+        """See workers."""
         options = self._options
         settings = Settings(
             library=espeakng_loader.get_library_path(),
@@ -136,19 +127,8 @@ class Espeak:
             pitch_range=options.pitch_range,
             volume=options.volume,
         )
-        self._crew = Crew(NAME, WORKER, json.encode(settings), 1)
-        await self._crew.start()
-
-    async def ready(self) -> None:
-        """See base."""
-        assert self._crew is not None, "start comes first"
-        await self._crew.ready()
-
-    async def stop(self) -> None:
-        if self._crew is not None:
-            await self._crew.stop()
-            self._crew = None
+        return Crew(NAME, WORKER, json.encode(settings), 1)
 
     def voice(self, headers: Headers = ()) -> EspeakVoice:
-        assert self._crew is not None, "start comes first"
-        return EspeakVoice(self._crew)
+        """See base."""
+        return EspeakVoice(self.crew)

@@ -17,6 +17,7 @@ import pocketsphinx
 from msgspec import json
 
 from engine.adapters.base import ASRFact, Headers, Options
+from engine.adapters.embedded import Embedded
 from engine.adapters.pocketsphinx_worker import Settings
 from engine.adapters.workers import Crew, Kind, Seat
 from engine.core.events import ASRFinal, ASROpened, ASRPartial
@@ -112,29 +113,14 @@ class Ear:
         self._news.set()
 
 
-class Pocketsphinx:
+class Pocketsphinx(Embedded[PocketsphinxOptions]):
     """The embedded recogniser."""
 
     name: ClassVar[str] = NAME
     options: ClassVar[type[Options]] = PocketsphinxOptions
-    key_env: ClassVar[str] = ""
 
-    def __init__(self, options: PocketsphinxOptions) -> None:
-        self._options = options
-        self._crew: Crew | None = None
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes it runs."""
-        return [worker.pid for worker in self._crew.living] if self._crew is not None else []
-
-    @property
-    def loads(self) -> list[int]:
-        """How many streams each process serves."""
-        return [worker.load for worker in self._crew.living] if self._crew is not None else []
-
-    async def start(self) -> None:
-        """Build the domain's model if it is not in the cache, and start the workers. Raises AdapterError, ConfigError."""
+    def hire(self) -> Crew:
+        """See workers. Builds the domain's model, if it is not in the cache."""
         options = self._options
         settings = Settings(
             models=pocketsphinx.get_model_path(),
@@ -144,22 +130,11 @@ class Pocketsphinx:
             narrow_band=options.narrow_band,
             leak=options.leak,
         )
-        self._crew = Crew(NAME, WORKER, json.encode(settings), options.workers or min(os.cpu_count() or 1, WORKERS))
-        await self._crew.start()
-
-    async def ready(self) -> None:
-        """See base."""
-        assert self._crew is not None, "start comes first"
-        await self._crew.ready()
-
-    async def stop(self) -> None:
-        if self._crew is not None:
-            await self._crew.stop()
-            self._crew = None
+        return Crew(NAME, WORKER, json.encode(settings), options.workers or min(os.cpu_count() or 1, WORKERS))
 
     def stream(self, ear: int, headers: Headers = ()) -> Ear:
-        assert self._crew is not None, "start comes first"
-        return Ear(self._crew, ear)
+        """See base."""
+        return Ear(self.crew, ear)
 
 
 def read_domain(choice: str) -> str:
