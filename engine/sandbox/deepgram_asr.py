@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from engine.sandbox.base import Fault, HangUp, Peer, SocketProvider
@@ -18,6 +19,12 @@ INTERIM_MS = 250
 """The real one sends interims about once a second; more are sent here so that short tests see some."""
 EAGER_MS, END_MS = 100, 300
 """Silence after which Flux thinks that a turn may be over, and is sure."""
+
+
+NOVA_ALONE = frozenset(
+    ("language", "smart_format", "punctuate", "interim_results", "endpointing", "utterance_end_ms", "vad_events")
+)
+"""What v2/listen refuses."""
 
 
 class DeepgramHost:
@@ -44,6 +51,17 @@ class DeepgramServer(DeepgramHost, SocketProvider):
     """Both of its sockets."""
 
     idle_ms = 10_000
+
+    def refusal(self, connection: HTTPConnection) -> Response | None:
+        refused = super().refusal(connection)
+        if refused is not None or connection.url.path == "/v1/listen":
+            return refused
+        query = connection.query_params
+        eager, sure = float(query.get("eager_eot_threshold", "0")), float(query.get("eot_threshold", "0.7"))
+        hinted = "language_hint" in query and not query["model"].endswith("-multi")
+        if NOVA_ALONE & query.keys() or eager > sure or hinted:
+            return JSONResponse(self.refusal_body(400, "INVALID_QUERY_PARAMETER"), 400)
+        return None
 
     async def tire(self, peer: Peer) -> None:
         await peer.hang_up(1011, "NET-0001")

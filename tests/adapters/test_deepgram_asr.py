@@ -120,3 +120,16 @@ async def test_a_fatal_message_of_flux_is_a_kind():
         with pytest.raises(AdapterError) as caught:
             await listen(stream(server, model="flux-general-en"), "hello there")
     assert caught.value.kind is FailureKind.UNAVAILABLE
+
+
+async def test_flux_is_sent_nothing_that_it_refuses(server):
+    options = {"language": "en", "endpointing": 300, "smart_format": True, "eot_threshold": 0.8}
+    assert words(await listen(stream(server, model="flux-general-en", **options), "hello there")) == "hello there"
+    assert not {"language", "endpointing", "smart_format", "punctuate"} & server.seen[-1]["query"].keys()
+
+
+@pytest.mark.parametrize("options", [{"eot_threshold": 0.6, "eager_eot_threshold": 0.7}, {"language_hint": ("de",)}])
+async def test_flux_rejects_what_it_does_not_take(server, options):
+    with pytest.raises(AdapterError) as caught:
+        await listen(stream(server, model="flux-general-en", **options), "hello")
+    assert caught.value.kind is FailureKind.REJECTED
