@@ -44,8 +44,10 @@ class Teller:
         self._begin_runs(before, after)
         self._note_marks(event, after, commands)
         self._note_contest(event, before, after, commands)
-        if after.response is not before.response or after.playout is not before.playout:
-            self._follow_runs(after)
+        if after.response.past is not before.response.past:
+            self._end_runs(after)
+        if after.playout is not before.playout:
+            self._follow_sound(after)
 
     # Runs.
 
@@ -120,13 +122,15 @@ class Teller:
             answer.marks = answer.marks[:-1]
         answer.marks = (*answer.marks, Mark(at, owner, why))
 
-    def _follow_runs(self, after: State) -> None:
+    def _end_runs(self, after: State) -> None:
         for run in after.response.past:
             answer = self._runs.get(run.number)
             if answer and not answer.end and run.end:
                 answer.end, answer.ended_at, answer.text = run.end.value, run.ended_at, run.text
                 if answer.silence_ns is not None:
                     answer.stretches = stretches(answer, run.ended_at)
+
+    def _follow_sound(self, after: State) -> None:
         for ledger in after.playout.ledgers:
             answer = self._runs.get(ledger.run)
             if answer:
