@@ -24,6 +24,10 @@ QUIET = ("at", "audio_ns", "deadlines.wall_ns", "deadlines.audio_ns")
 """Changes not worth a line: time passes."""
 
 
+BUFFER_S = 0.5
+"""Of sound given to the card ahead, so that a busy machine leaves no gap. The steps wait for what is heard."""
+
+
 def options(parser: ArgumentParser) -> None:
     parser.add_argument("journal", metavar="CALL.jsonl", type=Path)
     parser.add_argument("--until", metavar="SEQ", type=int, help="stop after this step and print the whole state")
@@ -67,10 +71,11 @@ def _play(path: Path) -> Callable[[float], None]:
             f"--audio needs the extra 'microphone' (pip install 'engine[microphone]') and PortAudio: {error}"
         ) from None
     try:
-        sounddevice.play(samples, rate_hz)
+        sounddevice.play(samples, rate_hz, latency=BUFFER_S)
+        heard_s = sounddevice.get_stream().latency
     except sounddevice.PortAudioError as error:
         raise ConfigError(f"the sound cannot be played here: {error}") from None
-    began = time.monotonic()
+    began = time.monotonic() + heard_s
     return lambda seconds: time.sleep(max(0.0, began + seconds - time.monotonic()))
 
 
