@@ -1,8 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from engine.transports.echo import REACH_FRAMES, EchoGate
+from engine.audio import level
+from engine.transports.echo import QUIET_RMS, REACH_FRAMES, EchoGate
+from engine.transports.wav import read_wav
 
+RECORDINGS = Path(__file__).parent.parent / "fixtures" / "audio"
 RATE_HZ = 16_000
 FRAME = RATE_HZ // 50
 
@@ -36,6 +41,24 @@ def passed(gate: EchoGate, heard: list[bytes], played: list[bytes]) -> float:
 def test_an_echo_does_not_pass(gain: float, delay_frames: int) -> None:
     played = voice(3_000, 500, seed=1)
     assert passed(EchoGate(RATE_HZ), echo_of(played, gain, delay_frames), played) < 0.02
+
+
+def recorded(pause_seconds: float) -> list[bytes]:
+    """People who read something, with pauses between them, in frames."""
+    pause = bytes(2 * int(pause_seconds * RATE_HZ))
+    sound = b"".join(read_wav(path).pcm + pause for path in sorted(RECORDINGS.glob("*.wav")))
+    return [sound[at : at + 2 * FRAME] for at in range(0, len(sound) - 2 * FRAME, 2 * FRAME)]
+
+
+@pytest.mark.parametrize("gain", [0.05, 0.2, 0.6])
+@pytest.mark.parametrize("delay_frames", [1, 2, 8, 14, 20])
+@pytest.mark.parametrize("pause_seconds", [0.1, 0.4, 1.0])
+def test_no_pause_teaches_that_there_is_no_echo(gain: float, delay_frames: int, pause_seconds: float) -> None:
+    played = recorded(pause_seconds)
+    heard = echo_of(played, gain, delay_frames)
+    gate = EchoGate(RATE_HZ)
+    through = [frame for frame, before in zip(heard, played, strict=True) if gate.passes(frame, before)]
+    assert all(level(frame, RATE_HZ).rms < QUIET_RMS for frame in through), "only silence passes"
 
 
 def test_a_voice_over_an_echo_that_has_been_learned_passes() -> None:
