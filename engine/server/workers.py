@@ -173,6 +173,8 @@ class Supervisor:
 
     def _accept(self) -> None:
         for _ in range(ACCEPTED_MAX):
+            if not self._choice():
+                return  # the last of them has just gone
             try:
                 connection, _ = self._listening.accept()
             except OSError:  # none left, or it has gone again
