@@ -32,6 +32,8 @@ NOT_COMING_BACK = frozenset(
     {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached", "enforced_spend_limit_reached"}
 )
 """Codes under 429 that waiting does not cure. Source: OpenAI's, its compatibles' and Anthropic's error tables (2026)."""
+BROKEN_GRAMMAR = frozenset({"tool_use_failed"})
+"""Groq's name, under 400, for a call of a tool that its model could not write: the next time it may."""
 OWN_FAULT = (
     "invalid", "INVALID", "context_length", "authentication", "permission", "unsupported", "not_found", "model_not_found", "billing",
     "request_too_large", "BadRequest", "Authentication", "NotFound",
@@ -125,6 +127,8 @@ def status_kind(status: int, code: str = "") -> FailureKind:
     """408 and 425 pass; 429 passes unless no money is left; 498 is Groq's full house; 529 is Anthropic's; 3xx is a wrong address."""
     if code in NOT_COMING_BACK:
         return FailureKind.REJECTED
+    if code in BROKEN_GRAMMAR:
+        return FailureKind.PROTOCOL
     if status in (429, 498):
         return FailureKind.RATE_LIMITED
     if status == 408:
@@ -154,6 +158,8 @@ def named_kind(code: str) -> FailureKind:
     """What a machine-readable name of an error means."""
     if code in NOT_COMING_BACK:
         return FailureKind.REJECTED
+    if code in BROKEN_GRAMMAR:
+        return FailureKind.PROTOCOL
     if "rate_limit" in code or code in ("slow_down", "RESOURCE_EXHAUSTED"):
         return FailureKind.RATE_LIMITED
     if code.startswith(OWN_FAULT):

@@ -46,6 +46,7 @@ def test_other_errors_pass_through() -> None:
     [
         (307, "", FailureKind.PROTOCOL),
         (400, "context_length_exceeded", FailureKind.REJECTED),
+        (400, "tool_use_failed", FailureKind.PROTOCOL),
         (401, "", FailureKind.REJECTED),
         (408, "", FailureKind.TIMEOUT),
         (425, "", FailureKind.UNAVAILABLE),
@@ -126,6 +127,7 @@ def test_a_refusal_names_its_status_and_code_alone() -> None:
         ({"code": "insufficient_quota"}, FailureKind.REJECTED),
         ({"type": "timeout_error"}, FailureKind.TIMEOUT),
         ({"type": "not_found_error"}, FailureKind.REJECTED),
+        ({"code": "tool_use_failed"}, FailureKind.PROTOCOL),
         ({"type": "billing_error"}, FailureKind.REJECTED),
         ({"type": "request_too_large"}, FailureKind.REJECTED),
         ({"code": "model_not_found"}, FailureKind.REJECTED),
