@@ -180,6 +180,12 @@ def test_a_voice_that_finishes_a_piece_and_fails_at_the_next_for_ever_is_given_u
     assert 200 < len(ledger_of_first_run(state).chunks) <= LIMITS.chunks
 
 
+def test_an_answer_is_asked_for_again_up_to_the_last_piece_it_may_have() -> None:
+    sentences = "\n".join(f'{600 + count} llm r1 "Once more. "' for count in range(LIMITS.chunks // 2))
+    state = play(f'500 typed "hello"\n{sentences}\n900 tts r1 c1 failed unavailable', ALONE).state
+    assert len(ledger_of_first_run(state).chunks) == LIMITS.chunks
+
+
 def test_when_no_voice_is_left_the_run_ends_and_the_call_goes_on() -> None:
     state = check(
         """
