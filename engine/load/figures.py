@@ -122,6 +122,10 @@ class Report(Struct, frozen=True, kw_only=True):
         told += [f"because       {count} x {reason}" for reason, count in sorted(self.reasons.items())]
         if self.server is not None:
             told += self._server_lines(self.server)
+        else:
+            told.append(
+                "server        not measured: it is on another machine or not ours to see, or a process of it has ended"
+            )
         return told
 
     def _server_lines(self, cost: Cost) -> list[str]:

@@ -93,8 +93,10 @@ def rss_kb(pid: int) -> int:
     return 0
 
 
-def cost(before: Sample, after: Sample, idle: Sample) -> Cost:
-    """Between two moments."""
+def cost(before: Sample, after: Sample, idle: Sample) -> Cost | None:
+    """Between two moments. None where a process has ended: what it took went with it."""
+    if not idle.processes == before.processes == after.processes > 0:
+        return None
     passed = max(1, after.at_ns - before.at_ns)
     return Cost(
         seconds=passed / SECOND,

@@ -97,7 +97,7 @@ async def measure(plan: Plan) -> Report:
         after, spent = machine.sample(pids), time.process_time() - spent
         live, tasks = len(crowd.callers), await tasks_of(plan)
         await crowd.leave()
-    cost = machine.cost(before, after, idle) if pids else None
+    cost = machine.cost(before, after, idle)
     each = max(1, live)
     return report(
         crowd.figures,
