@@ -83,10 +83,12 @@ class Soaked(Struct, frozen=True, kw_only=True):
             for name in ("files", "journals", "tasks", "calls")
             if getattr(after, name) > getattr(before, name)
         ]
-        if len(self.looks) >= LOOKS_MIN:
+        settled = len(self.looks) >= LOOKS_MIN
+        if settled:
             before, after = self.looks[len(self.looks) // 2], self.looks[-1]
         if after.rss_kb - before.rss_kb > RSS_KB_GROWTH_MAX:
-            found.append(f"memory: {before.rss_kb} KB before, {after.rss_kb} KB after")
+            doubt = "" if settled else f"; an allocator grows at first: soak {LOOKS_MIN * LOOK_SECONDS / 60:.0f} min to be sure"
+            found.append(f"memory: {before.rss_kb} KB before, {after.rss_kb} KB after{doubt}")
         return found
 
     def lines(self) -> list[str]:
