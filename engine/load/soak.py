@@ -87,7 +87,11 @@ class Soaked(Struct, frozen=True, kw_only=True):
         if settled:
             before, after = self.looks[len(self.looks) // 2], self.looks[-1]
         if after.rss_kb - before.rss_kb > RSS_KB_GROWTH_MAX:
-            doubt = "" if settled else f"; an allocator grows at first: soak {LOOKS_MIN * LOOK_SECONDS / 60:.0f} min to be sure"
+            doubt = (
+                ""
+                if settled
+                else f"; an allocator grows at first: soak {LOOKS_MIN * LOOK_SECONDS / 60:.0f} min to be sure"
+            )
             found.append(f"memory: {before.rss_kb} KB before, {after.rss_kb} KB after{doubt}")
         return found
 

@@ -1,20 +1,23 @@
 """How records leave: what to set, and the three OTLP exporters of OpenTelemetry's SDK, over HTTP or gRPC.
 
-The standard OTEL_EXPORTER_OTLP_* variables for headers, certificates and compression are read by the exporters themselves.
+Over HTTP spans and lines are encoded by `otlp`, a seventh of the SDK's cost, and sent by the SDK's exporters. The standard OTEL_EXPORTER_OTLP_* variables for headers, certificates and compression are read by the exporters themselves.
 """
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 from msgspec import Struct
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     Link,
@@ -28,6 +31,7 @@ from opentelemetry.trace import (
 )
 
 from engine.telemetry import names
+from engine.telemetry.otlp import Origin, lines_request, spans_request
 from engine.telemetry.records import Line, Span
 
 
@@ -170,3 +174,41 @@ class Maker:
             event_name=line.body,
         )
         return ReadableLogRecord(made, self.resource, self.scope)
+
+
+def spans_way(exporter: SpanExporter, maker: Maker) -> Callable[[Sequence[Span]], bool]:
+    """Sends spans; False: they were not taken."""
+    post = post_of(exporter)
+    if post is None:
+        return lambda spans: exporter.export([maker.span(span) for span in spans]) is SpanExportResult.SUCCESS
+    origin = origin_of(maker)
+    return lambda spans: post(spans_request(origin, spans))
+
+
+def lines_way(exporter: LogRecordExporter, maker: Maker) -> Callable[[Sequence[Line]], bool]:
+    """Sends log lines; False: they were not taken."""
+    post = post_of(exporter)
+    if post is None:
+        return lambda lines: exporter.export([maker.line(line) for line in lines]) is LogRecordExportResult.SUCCESS
+    origin = origin_of(maker)
+    return lambda lines: post(lines_request(origin, lines))
+
+
+def post_of(exporter: object) -> Callable[[bytes], bool] | None:
+    """The exporter's own way to send bytes: addresses, headers, certificates, compression and retries are its concern.
+
+    None: gRPC, which takes messages; an exporter of somebody else's; or a version of the SDK that names it otherwise, for the name is
+    not a public one. Then the exporter does all of it, at its own cost.
+    """
+    send: Callable[[bytes], Any] | None = getattr(getattr(exporter, "_client", None), "export", None)
+    return None if send is None else lambda data: bool(send(data).success)
+
+
+def origin_of(maker: Maker) -> Origin:
+    """Resource and scope as the SDK encodes them."""
+    blank = Span(name="", trace_id=1, span_id=1, start_ns=0, end_ns=0, attributes={})
+    (sent,) = encode_spans([maker.span(blank)]).resource_spans
+    (scoped,) = sent.scope_spans
+    return Origin(
+        sent.resource.SerializeToString(), scoped.scope.SerializeToString(), sent.schema_url, scoped.schema_url
+    )

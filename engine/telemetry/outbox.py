@@ -9,14 +9,14 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from opentelemetry.sdk._logs.export import LogRecordExportResult
-from opentelemetry.sdk.trace.export import SpanExportResult
-
-from engine.telemetry.exporters import Exporters, Maker
+from engine.telemetry.exporters import Exporters, Maker, lines_way, spans_way
 from engine.telemetry.records import Line, Measure, Record, Span
 
 log = logging.getLogger("engine.telemetry")
+
+T = TypeVar("T", Span, Line)
 
 BATCH = 512
 """Records sent at a time: what collectors are tuned to, and a request costs a millisecond, however small."""
@@ -34,23 +34,22 @@ class Sender:
         """Sent."""
         self.lost = 0
         """Refused by the collector, or thrown away for want of room."""
-        self._ways = ways
-        self._maker = maker
+        self._send_spans = spans_way(ways.spans, maker)
+        self._send_lines = lines_way(ways.lines, maker)
 
     def send(self, batch: Sequence[Span | Line]) -> None:
         """Send a batch now. Blocks for as long as the exporters try."""
-        spans = [self._maker.span(record) for record in batch if isinstance(record, Span)]
-        lines = [self._maker.line(record) for record in batch if isinstance(record, Line)]
-        if spans:
-            if self._ways.spans.export(spans) is SpanExportResult.SUCCESS:
-                self.spans += len(spans)
-            else:
-                self.lost += len(spans)
-        if lines:
-            if self._ways.lines.export(lines) is LogRecordExportResult.SUCCESS:
-                self.lines += len(lines)
-            else:
-                self.lost += len(lines)
+        spans = [record for record in batch if isinstance(record, Span)]
+        lines = [record for record in batch if isinstance(record, Line)]
+        self.spans += self._taken(spans, self._send_spans)
+        self.lines += self._taken(lines, self._send_lines)
+
+    def _taken(self, records: list[T], send: Callable[[list[T]], bool]) -> int:
+        """How many the collector took. The others are lost."""
+        if not records or send(records):
+            return len(records)
+        self.lost += len(records)
+        return 0
 
 
 class Outbox(Sender):
