@@ -101,6 +101,8 @@ class LimitSettings(Section, frozen=True, kw_only=True):
     0: they never are for that."""
     calls_per_address: Several = 10
     """Browser sessions at once from one address."""
+    calls_per_minute: Several = 60
+    """Browser sessions begun by one address in a minute. A page that reloads in a loop makes about one a second."""
 
 
 class BreakerSettings(Section, frozen=True, kw_only=True):

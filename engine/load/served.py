@@ -23,6 +23,7 @@ tts = ["rehearsal"]
 [limits]
 calls_max = 2000
 calls_per_address = 2000
+calls_per_minute = 100000
 late_ms_max = 0
 
 [journal]

@@ -35,8 +35,6 @@ from engine.server.webrtc import Offers
 
 SPARE_CONNECTIONS = 64
 """Connections beyond the calls: those that have not said hello yet, and those that are told that there is no room."""
-SESSIONS_PER_MINUTE = 60
-"""From one address. A page that reloads in a loop makes about one a second."""
 ORDERS_AT_ONCE, ORDERS_PER_MINUTE = 64, 600
 """Calls ordered over /calls, and guesses at its token, by one address."""
 WEBHOOKS_AT_ONCE, WEBHOOKS_PER_MINUTE = 64, 6_000
@@ -84,7 +82,7 @@ def create_app(
     door = Door(
         total_max=config.limits.calls_max + SPARE_CONNECTIONS,
         address_max=config.limits.calls_per_address,
-        minute_max=SESSIONS_PER_MINUTE,
+        minute_max=config.limits.calls_per_minute,
     )
     gate = Gate(tokens, config.server.origins, config.twilio.public_url)
     neighbours = Neighbours(shared)
