@@ -109,7 +109,7 @@ class Work:
         try:
             await job()
         except Exception:
-            log.exception("adapter fault", extra={"provider": getattr(job, "__qualname__", "")})
+            log.exception("adapter fault", extra={"provider": type(getattr(job, "__self__", job)).__name__})
 
     def _ended(self, key: Key, task: asyncio.Task[None]) -> None:
         if self.live.get(key) is task:

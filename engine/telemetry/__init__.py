@@ -3,8 +3,8 @@
     telemetry = Telemetry(Settings(endpoint="http://localhost:4318"), version)
     session = Session(..., observers=[telemetry.observer(Call(session=call_id, began_ns=time.time_ns()))])
 
-`names` has every name, `records` the data and the ids, `fold` and `runs` turn a call's steps into records, `pipeline` sends them live,
-`export` sends them from a recording. Only `pipeline`, `export` and `exporters` import OpenTelemetry.
+`names` has every name, `records` the data and the ids, `fold` and `runs` turn a call's steps into records, `otlp` writes them as
+bytes, `pipeline` sends them live, `export` sends them from a recording. Only `pipeline`, `export` and `exporters` import OpenTelemetry.
 """
 
 from engine.telemetry.export import Exported, Step, export

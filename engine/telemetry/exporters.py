@@ -1,6 +1,7 @@
 """How records leave: what to set, and the three OTLP exporters of OpenTelemetry's SDK, over HTTP or gRPC.
 
-Over HTTP spans and lines are encoded by `otlp`, a seventh of the SDK's cost, and sent by the SDK's exporters. The standard OTEL_EXPORTER_OTLP_* variables for headers, certificates and compression are read by the exporters themselves.
+Over HTTP spans and lines are encoded by `otlp`, at a seventh of the SDK's cost, and sent by the SDK's exporters. The standard
+OTEL_EXPORTER_OTLP_* variables for headers, certificates and compression are read by the exporters themselves.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,6 @@ from typing import Any
 from msgspec import Struct
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import MetricExporter
@@ -206,6 +206,8 @@ def post_of(exporter: object) -> Callable[[bytes], bool] | None:
 
 def origin_of(maker: Maker) -> Origin:
     """Resource and scope as the SDK encodes them."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
     blank = Span(name="", trace_id=1, span_id=1, start_ns=0, end_ns=0, attributes={})
     (sent,) = encode_spans([maker.span(blank)]).resource_spans
     (scoped,) = sent.scope_spans
