@@ -312,9 +312,8 @@ def may_grow(state: State) -> bool:
         return True
     if turn.quiet_ns is None:  # Words without a detector.
         return state.at < turn.changed_at + state.setup.policy.resume_ns
-    if (
-        state.audio_ns < turn.quiet_ns + state.setup.policy.resume_ns
-    ):  # A final of its first words does not end a voice.
+    # A final of its first words does not end a voice.
+    if state.audio_ns < turn.quiet_ns + state.setup.policy.resume_ns:
         return True
     return bool(turn.partial) and (_finalize_audio_ns(state) is not None or _awaits_final(state))
 

@@ -109,9 +109,8 @@ class Lines:
                 self._let_go(call_id)
                 left = self._left[call_id] = asyncio.Event()
                 tell()
-                await (
-                    left.wait()
-                )  # the server cuts a connection off whose callable returns, and the goodbye is still to come
+                # The server cuts a connection off whose callable returns, and the goodbye is still to come.
+                await left.wait()
                 return True
             await asyncio.sleep(0)
         return False
